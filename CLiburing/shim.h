@@ -1,0 +1,118 @@
+// What Swift cannot import by itself, and typed names for everything newer than the installed headers.
+//
+// Debian 12 ships liburing 2.3 while kernels are far newer: each constant below carries the first kernel that
+// knows it, under a name of our own (PROACTOR_…), so nothing above this file holds a number.
+#ifndef PROACTOR_SHIM_H
+#define PROACTOR_SHIM_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <linux/futex.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+// ---- io_uring: numbers newer than liburing 2.3 (linux/io_uring.h of the kernel named) ----
+
+static const uint32_t PROACTOR_ENTER_NO_IOWAIT = 1u << 7;      // 6.15
+static const uint32_t PROACTOR_FEAT_NO_IOWAIT = 1u << 17;      // 6.15
+static const uint32_t PROACTOR_SETUP_NO_SQARRAY = 1u << 16;    // 6.6
+static const uint8_t PROACTOR_OP_FUTEX_WAKE = 52;              // 6.7
+static const uint32_t PROACTOR_FUTEX2_SIZE_U32 = 0x02;         // 6.7, for the ring's futex operations
+static const uint32_t PROACTOR_FUTEX2_PRIVATE = 128;           // 6.7
+
+// Flags that liburing defines through an enumeration, which Swift does not import as numbers.
+static const uint8_t PROACTOR_SQE_CQE_SKIP_SUCCESS = 1u << 6;  // 5.17
+static const uint8_t PROACTOR_SQE_BUFFER_SELECT = 1u << 5;     // 5.7
+
+// ---- futex: how a blocked application thread sleeps (futex(2)) ----
+
+/// Sleeps while `*word == expected`, at most until the absolute CLOCK_MONOTONIC time; a null deadline waits on.
+/// Returns 0 when woken, otherwise a negative errno (-EAGAIN, -EINTR, -ETIMEDOUT).
+static inline int proactor_futex_wait(const void *word, uint32_t expected, const struct timespec *deadline) {
+    long r = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, deadline, NULL,
+                     FUTEX_BITSET_MATCH_ANY);
+    return r < 0 ? -errno : 0;
+}
+
+/// Wakes at most `count` threads that sleep on `word`.
+static inline int proactor_futex_wake(const void *word, int count) {
+    long r = syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count, NULL, NULL, 0);
+    return r < 0 ? -errno : (int)r;
+}
+
+// ---- errno as a value: every call below answers >= 0 or a negative errno, and never sets a global ----
+
+static inline int64_t proactor_result(int64_t r) { return r < 0 ? -(int64_t)errno : r; }
+
+static inline int64_t proactor_send(int fd, const void *bytes, size_t count, int flags) {
+    return proactor_result(send(fd, bytes, count, flags));
+}
+static inline int64_t proactor_receive(int fd, void *bytes, size_t count, int flags) {
+    return proactor_result(recv(fd, bytes, count, flags));
+}
+static inline int64_t proactor_send_message(int fd, const struct msghdr *message, int flags) {
+    return proactor_result(sendmsg(fd, message, flags));
+}
+static inline int64_t proactor_receive_message(int fd, struct msghdr *message, int flags) {
+    return proactor_result(recvmsg(fd, message, flags));
+}
+static inline int proactor_accept(int fd, int flags) { return (int)proactor_result(accept4(fd, NULL, NULL, flags)); }
+static inline int proactor_connect(int fd, const void *address, socklen_t length) {
+    return (int)proactor_result(connect(fd, (const struct sockaddr *)address, length));
+}
+static inline int proactor_eventfd(void) { return (int)proactor_result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
+
+/// Adds one to an eventfd. A full counter means a wake is already on its way, so that is success too.
+static inline int proactor_eventfd_add(int fd) {
+    uint64_t one = 1;
+    for (;;) {
+        if (write(fd, &one, sizeof one) >= 0 || errno == EAGAIN) return 0;
+        if (errno != EINTR) return -errno;
+    }
+}
+
+/// epoll_pwait2(2), kernel 5.11: nanosecond timeouts. -ENOSYS below, where the caller rounds up to milliseconds.
+static inline int proactor_epoll_wait_ns(int fd, struct epoll_event *events, int count, const struct timespec *timeout) {
+#ifdef SYS_epoll_pwait2
+    return (int)proactor_result(syscall(SYS_epoll_pwait2, fd, events, count, timeout, NULL, 0));
+#else
+    (void)fd, (void)events, (void)count, (void)timeout;
+    return -ENOSYS;
+#endif
+}
+static inline int proactor_epoll_wait_ms(int fd, struct epoll_event *events, int count, int timeout) {
+    return (int)proactor_result(epoll_wait(fd, events, count, timeout));
+}
+
+/// io_uring_enter(2) with IORING_ENTER_EXT_ARG (5.11): submits, waits and times out in one kernel entry.
+static inline int proactor_ring_enter(int fd, unsigned submit, unsigned minimum, unsigned flags,
+                                      const struct __kernel_timespec *timeout) {
+    struct io_uring_getevents_arg argument;
+    memset(&argument, 0, sizeof argument);
+    argument.ts = (uint64_t)(uintptr_t)timeout;
+    return (int)proactor_result(syscall(SYS_io_uring_enter, fd, submit, minimum, flags | IORING_ENTER_EXT_ARG,
+                                        &argument, sizeof argument));
+}
+
+/// A store that later plain code of this thread cannot be moved across by the compiler (it emits nothing).
+static inline void proactor_compiler_barrier(void) { __asm__ volatile("" ::: "memory"); }
+
+#endif

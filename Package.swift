@@ -1,0 +1,41 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let package = Package(
+    name: "swift-proactor",
+    products: [
+        .library(name: "Proactor", targets: ["Proactor"]),
+        .library(name: "ProactorLaws", targets: ["ProactorLaws"]),
+        .library(name: "ZMTP", targets: ["ZMTP"]),
+        .library(name: "ZeroMQ", targets: ["ZeroMQ"]),
+        .executable(name: "proactor-probe", targets: ["proactor-probe"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    ],
+    targets: [
+        .systemLibrary(
+            name: "CLiburing", path: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+        .target(name: "Proactor", dependencies: ["CLiburing"], swiftSettings: settings),
+        .target(name: "ProactorLaws", dependencies: ["Proactor"], swiftSettings: settings),
+        .target(name: "ZMTP", swiftSettings: settings),
+        .target(
+            name: "ZeroMQ",
+            dependencies: ["Proactor", "ZMTP", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "proactor-probe",
+            dependencies: [
+                "Proactor", "ProactorLaws", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings),
+    ],
+    swiftLanguageModes: [.v6]
+)
