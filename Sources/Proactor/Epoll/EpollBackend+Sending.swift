@@ -1,5 +1,5 @@
-public import CLiburing
-import Glibc
+import CLiburing
+public import Glibc
 
 /// Sending: from one block or a gather list, partial or to completion, with or without a completion.
 extension EpollBackend {
