@@ -1,5 +1,5 @@
 import CLiburing
-public import Glibc
+import Glibc
 
 /// Sending: from one block or a gather list, partial or to completion, with or without a completion.
 extension EpollBackend {
@@ -9,18 +9,6 @@ extension EpollBackend {
         operation.token = begin(socket, .send, occupying: .sending)
         operation.memory = UnsafeMutableRawPointer(mutating: bytes.baseAddress)
         operation.count = bytes.count
-        return startOutbound(socket, operation)
-    }
-
-    /// Tries at once; continuing advances the list in place.
-    public mutating func send(
-        _ socket: Handle, gather list: UnsafeMutableBufferPointer<iovec>, toCompletion: Bool
-    ) -> Token {
-        precondition(list.count >= 1 && list.count <= 1024, "a gather list has 1 to 1024 elements")
-        var operation = PendingOperation(kind: .gather, continues: toCompletion)
-        operation.token = begin(socket, .send, occupying: .sending)
-        operation.memory = UnsafeMutableRawPointer(list.baseAddress)
-        operation.count = list.count
         return startOutbound(socket, operation)
     }
 
