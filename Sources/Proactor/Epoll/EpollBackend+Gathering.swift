@@ -1,0 +1,16 @@
+public import Glibc
+
+/// Sending from a list: apart from its kin because `iovec` must be seen through one import only.
+extension EpollBackend {
+    /// Tries at once; continuing advances the list in place.
+    public mutating func send(
+        _ socket: Handle, gather list: UnsafeMutableBufferPointer<iovec>, toCompletion: Bool
+    ) -> Token {
+        precondition(list.count >= 1 && list.count <= 1024, "a gather list has 1 to 1024 elements")
+        var operation = PendingOperation(kind: .gather, continues: toCompletion)
+        operation.token = begin(socket, .send, occupying: .sending)
+        operation.memory = UnsafeMutableRawPointer(list.baseAddress)
+        operation.count = list.count
+        return startOutbound(socket, operation)
+    }
+}
