@@ -22,11 +22,13 @@ test: setup ## The tests, below 10 minutes on 2 cores
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build
 
-test-all: setup models ## The full matrix: every test on every kernel rung, and the models
+test-all: setup ## The full matrix: every test on every kernel rung, and the models
 	$(SWIFT) build --build-tests
 	PROACTOR_TEST_MATRIX=full $(SWIFT) test --skip-build
+	$(MAKE) models
 
-models: ## Explore the quick configurations of the wake protocols (needs spin and gcc)
+models: ## Explore the quick configurations of the wake protocols (installs spin)
+	@scripts/setup spin gcc
 	scripts/check-models
 
 sanitize: sanitize-address sanitize-thread ## Everything but interop under the address and the thread sanitizer
