@@ -4,13 +4,15 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-/// From this size on the sender asks libzmq for a message and writes into it in place; below it hands over its own
-/// buffer with zmq_send. SEE_BELOW
-static const size_t in_place_from = 1024;
+/// From this size on the sender asks libzmq for a message and stamps it in place; below it hands over its own buffer
+/// with zmq_send, which copies it. Measured with libzmq 4.3.4, five alternated runs each: up to 8 KiB the two differ by
+/// less than the noise, at 64 KiB and 1 MiB in place is 1.2 and 1.5 times as fast. `BENCH_LIBZMQ_SEND=copy` or
+/// `in-place` forces one, to check the choice on another machine.
+static const size_t in_place_from = 65536;
 
 void send_all(void *socket, size_t size, uint64_t count) {
     const uint64_t total = bench_warm_up(count) + count;
-    const char *form = getenv("BENCH_LIBZMQ_SEND");  // "copy" or "in-place": to check the choice above
+    const char *form = getenv("BENCH_LIBZMQ_SEND");
     const bool in_place = form ? strcmp(form, "in-place") == 0 : size >= in_place_from;
     if (in_place) {
         for (uint64_t sequence = 0; sequence < total; sequence++) {
