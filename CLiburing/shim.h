@@ -15,6 +15,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -57,6 +58,9 @@ static inline int proactor_futex_wake(const void *word, int count) {
     long r = syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count, NULL, NULL, 0);
     return r < 0 ? -errno : (int)r;
 }
+
+/// Names the calling thread; the kernel keeps 15 bytes.
+static inline void proactor_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 
 // ---- errno as a value: every call below answers >= 0 or a negative errno, and never sets a global ----
 
