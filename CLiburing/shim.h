@@ -5,9 +5,9 @@
 #ifndef PROACTOR_SHIM_H
 #define PROACTOR_SHIM_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
+// No _GNU_SOURCE here, and a system header before liburing.h, which would define it: fd_set has other member names
+// under it, and Swift's Glibc module is built without. Two definitions that differ break a clean build, depending on
+// which module the compiler happens to build first.
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
@@ -78,7 +78,8 @@ static inline int64_t proactor_send_message(int fd, const struct msghdr *message
 static inline int64_t proactor_receive_message(int fd, struct msghdr *message, int flags) {
     return proactor_result(recvmsg(fd, message, flags));
 }
-static inline int proactor_accept(int fd, int flags) { return (int)proactor_result(accept4(fd, NULL, NULL, flags)); }
+// By number: accept4(2) is declared only under _GNU_SOURCE.
+static inline int proactor_accept(int fd, int flags) { return (int)proactor_result(syscall(SYS_accept4, fd, NULL, NULL, flags)); }
 static inline int proactor_connect(int fd, const void *address, socklen_t length) {
     return (int)proactor_result(connect(fd, (const struct sockaddr *)address, length));
 }
