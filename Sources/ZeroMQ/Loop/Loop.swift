@@ -86,20 +86,13 @@ final class Loop<B: Backend & ~Copyable> {
         for index in 0..<batch.count { dispatch(batch[index]) }
     }
 
+    /// Serves pipes and orders in the order they came: a pipe's server is ordered before the pipe can have news.
     private func takeNews() -> Bool {
-        var calls = false
-        let news = door.list.take { edge, reasons, owner in
-            guard let owner else {
-                calls = true
-                return
-            }
-            serve(owner.takeRetainedValue(), edge, reasons)
-        }
-        if calls {
+        door.list.take { edge, reasons, owner in
+            if let owner { return serve(owner.takeRetainedValue(), edge, reasons) }
             for command in door.takeCommands() { obey(command) }
             executor.runJobs()
         }
-        return news
     }
 
     private func serve(_ pipe: Pipe, _ edge: ReadyNode.Edge, _ reasons: ReadyReasons) {

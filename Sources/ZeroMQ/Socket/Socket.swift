@@ -93,10 +93,11 @@ public class Socket: @unchecked Sendable {
         var pipe: Pipe?
         if core.type.keepsQueueWhileAway, !core.options.isImmediate {
             pipe = core.makeOutbound(readerList: door.list)
-            core.sender.pointee.list.wake(pipe!.notifyWriter(.attached))
         }
         core.add(id, target.description, door: door, inproc: nil)
         door.post(.dial(core, endpoint: id, target: target, pipe: pipe))
+        // Only now may the sender meet the pipe: the loop knows whose it is.
+        if let pipe { core.sender.pointee.list.wake(pipe.notifyWriter(.attached)) }
         if let driver = core.callerDriver { try driver.turn(until: .distantPast) }
     }
 
