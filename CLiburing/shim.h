@@ -15,7 +15,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +22,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -60,7 +60,7 @@ static inline int proactor_futex_wake(const void *word, int count) {
 }
 
 /// Names the calling thread; the kernel keeps 15 bytes.
-static inline void proactor_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+static inline void proactor_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
 // ---- errno as a value: every call below answers >= 0 or a negative errno, and never sets a global ----
 
