@@ -27,7 +27,7 @@ struct Ring: ~Copyable {
     /// Our end of the completion queue.
     private var head: UInt32
     private var backlog = SubmissionBacklog()
-    private let forkPage: RingForkPage
+    private let forkPage: ForkPage
     private var isOpen = true
 
     /// Kernel entries made.
@@ -39,7 +39,7 @@ struct Ring: ~Copyable {
 
     /// Takes over a ring that `Ring.make` has set up and mapped.
     init(
-        adopting handle: UnsafeMutablePointer<io_uring>, setUp: Set, noIOWait: Bool, _ forkPage: consuming RingForkPage
+        adopting handle: UnsafeMutablePointer<io_uring>, setUp: Set, noIOWait: Bool, _ forkPage: consuming ForkPage
     ) {
         self.handle = handle
         self.forkPage = forkPage
@@ -219,24 +219,4 @@ struct SubmissionBacklog: ~Copyable {
         if first == end { (first, end) = (0, 0) }
         return value
     }
-}
-
-/// Tells a forked child from its parent without a system call: a page that the kernel hands to children wiped
-/// (MADV_WIPEONFORK, 4.14).
-struct RingForkPage: ~Copyable {
-    private let page: UnsafeMutablePointer<UInt64>
-    private static var size: Int { 4096 }  // the kernel rounds it up to its page
-
-    init() throws(ProactorError) {
-        guard let memory = mmap(nil, Self.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
-            memory != MAP_FAILED
-        else { throw .last("mmap") }
-        _ = madvise(memory, Self.size, MADV_WIPEONFORK)
-        page = memory.bindMemory(to: UInt64.self, capacity: 1)
-        page.pointee = 1
-    }
-
-    deinit { munmap(page, Self.size) }
-
-    var isChild: Bool { page.pointee == 0 }
 }

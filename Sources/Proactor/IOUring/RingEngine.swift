@@ -13,15 +13,15 @@ struct RingEngine: ~Copyable {
     var sockets = SlotTable<RingSocket>()
     var timers = TimerHeap()
     /// Completions made without the kernel: delivered by the next `wait`, never earlier (law 2).
-    var ready = RingQueue<Completion>()
+    var ready = GrowingRing<Completion>(capacity: 64)
     /// Receives that found no pool buffer, oldest first. Entries whose operation has ended are skipped.
-    var starved = RingQueue<UInt64>()
+    var starved = GrowingRing<UInt64>(capacity: 64)
     /// Entries of `starved` that still rest.
     var starvedCount = 0
     /// Accepts that wait for better times.
     var backoffs: [Backoff] = []
     /// Quiet sends in their first attempt, oldest first.
-    var silent = RingQueue<UInt64>()
+    var silent = GrowingRing<UInt64>(capacity: 64)
     /// How many of `silent` the kernel had taken when its completions ended at `silentEnd`.
     var silentTaken = 0
     var silentEnd: UInt32 = 0
@@ -67,7 +67,7 @@ struct RingEngine: ~Copyable {
         let allowed = configuration.features
         var ring: Ring
         do {
-            ring = try Ring.make(depth: configuration.submissionDepth, allowed: allowed, RingForkPage())
+            ring = try Ring.make(depth: configuration.submissionDepth, allowed: allowed, ForkPage())
         } catch let refusal as Ring.Refusal {
             throw refusal.explained
         } catch let error as ProactorError {

@@ -23,7 +23,7 @@ extension Ring {
     private static func completionEntries(_ depth: Int) -> UInt32 { UInt32(min(depth * 16, 65536)) }
 
     /// Sets up and maps a ring, asking for no more than `allowed`.
-    static func make(depth: Int, allowed: EngineFeatures, _ page: consuming RingForkPage) throws(Refusal) -> Ring {
+    static func make(depth: Int, allowed: EngineFeatures, _ page: consuming ForkPage) throws(Refusal) -> Ring {
         let handle = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
         handle.initialize(to: io_uring())
         var set = Set()

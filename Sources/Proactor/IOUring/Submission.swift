@@ -95,7 +95,7 @@ extension Ring {
         let sqe = next()
         proactor_sqe_fill(sqe, UInt8(IORING_OP_CONNECT.rawValue), descriptor, address, 0, 0, userData)
         proactor_sqe_set_offset(sqe, UInt64(length))
-        if blocking { sqe.pointee.flags = 1 << UInt8(IOSQE_ASYNC_BIT.rawValue) }
+        if blocking { sqe.pointee.flags = PROACTOR_SQE_ASYNC }
     }
 
     mutating func submitPoll(_ descriptor: Int32, _ events: UInt32, _ userData: UInt64) {
