@@ -36,6 +36,13 @@ let package = Package(
                 "Proactor", "ProactorLaws", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
+        .testTarget(name: "ZMTPTests", dependencies: ["ZMTP"], swiftSettings: settings),
+        // For tests only: programs that they run, and what runs them.
+        .target(name: "ChildProcesses", path: "Tests/ChildProcesses", swiftSettings: settings),
+        .testTarget(
+            name: "InteropTests", dependencies: ["ChildProcesses"], exclude: ["peer.py"], swiftSettings: settings),
+        .executableTarget(name: "seccomp-launch", path: "Tests/seccomp-launch"),
+        .testTarget(name: "KernelCompatTests", dependencies: ["ChildProcesses"], swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

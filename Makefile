@@ -1,0 +1,55 @@
+# Two commands matter on a new machine: `make demo` and `make test`. Both install what is missing first.
+SHELL := /bin/bash
+SWIFT ?= swift
+
+# What swift-format looks at; a folder that a checkout lacks is left out.
+FORMATTED := $(wildcard Sources Tests Benchmarks) Package.swift
+# Interop needs libzmq, which is not built with sanitizers; it would only blur what they report.
+UNSANITIZED := InteropTests
+
+.PHONY: help setup demo test test-all models sanitize sanitize-address sanitize-thread bench lint format clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install missing system packages (Debian, Ubuntu) and check the Swift version
+	@scripts/setup
+
+demo: setup ## Messages between this library and a stock libzmq peer, on both backends
+	$(SWIFT) run -c release demo
+
+test: setup ## The tests, below 10 minutes on 2 cores
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build
+
+test-all: setup ## The full matrix: every test on every kernel rung, and the models
+	$(SWIFT) build --build-tests
+	PROACTOR_TEST_MATRIX=full $(SWIFT) test --skip-build
+	$(MAKE) models
+
+models: ## Explore the quick configurations of the wake protocols (installs spin)
+	@scripts/setup spin gcc
+	scripts/check-models
+
+sanitize: sanitize-address sanitize-thread ## Everything but interop under the address and the thread sanitizer
+
+sanitize-address: setup
+	$(SWIFT) test --sanitize=address --scratch-path .build-asan --skip $(UNSANITIZED)
+
+# The first race ends the run: a race that only prints is a race that nobody reads.
+sanitize-thread: setup
+	TSAN_OPTIONS="halt_on_error=1 $$TSAN_OPTIONS" \
+	$(SWIFT) test --sanitize=thread --scratch-path .build-tsan --skip $(UNSANITIZED)
+
+bench: setup ## Compare with libzmq in the same run; writes Benchmarks/results
+	$(SWIFT) run -c release --package-path Benchmarks bench
+
+lint: ## Formatting and the rules of the house
+	$(SWIFT) format lint --strict -r $(FORMATTED)
+	scripts/house-check
+
+format: ## Format in place
+	$(SWIFT) format -i -r $(FORMATTED)
+
+clean: ## Remove everything that was built
+	rm -rf .build .build-asan .build-tsan Benchmarks/.build

@@ -1,0 +1,99 @@
+import Synchronization
+
+/// Bytes of whole messages on their way from one thread to another: the one way in which anything crosses threads.
+///
+/// A pipe has a writing side and a consuming side. From application to loop the loop consumes and sends the bytes as
+/// they lie there; from loop to application the loop writes what it received and the application takes frames out;
+/// for inproc both are applications. The two sides share nothing but `words`; each owns its own state below.
+///
+/// Sendable: `writer` is touched only by whoever owns the writing side, `reader` only by whoever owns the consuming
+/// side (it passes with the `idle` flag), `words` are atomics. Stress-tested in `PipeStressTests`.
+final class Pipe: @unchecked Sendable {
+    let words: UnsafeMutablePointer<PipeWords>
+    let writer: UnsafeMutablePointer<PipeWriter>
+    let reader: UnsafeMutablePointer<PipeReader>
+    /// Who on the loop's thread serves this pipe. Touched by that thread only.
+    var server: PipeServer?
+    private let dataNode: UnsafeMutablePointer<ReadyNode>
+    private let roomNode: UnsafeMutablePointer<ReadyNode>
+    /// Where the consumer finds news of this pipe. The writer uses it only when it has won `idle`; so a pipe that was
+    /// made before its consumer (inproc, connected before it is bound) starts with nobody idle, and gets its list
+    /// before it is announced.
+    private(set) var readerList: ReadyList
+    /// Where the writer finds news of this pipe.
+    let writerList: ReadyList
+    /// Whom the bytes come from, for pipes that an application consumes; set before the consumer meets the pipe.
+    private(set) var peer: Peer?
+
+    /// - Parameters:
+    ///   - mark: messages that may be published and not yet credited; 0 stands for `PipeWord.countBound`.
+    ///   - byteMark: the same in bytes; 0 stands for `PipeWord.byteBound`.
+    ///   - readerList: nil for a pipe whose consumer comes later (`join`).
+    init(
+        mark: Int, byteMark: Int, pool: ChunkPool, readerList: ReadyList?, writerList: ReadyList, peer: Peer? = nil
+    ) {
+        words = .allocate(capacity: 1)
+        writer = .allocate(capacity: 1)
+        reader = .allocate(capacity: 1)
+        dataNode = .allocate(capacity: 1)
+        roomNode = .allocate(capacity: 1)
+        self.readerList = readerList ?? writerList
+        self.writerList = writerList
+        self.peer = peer
+        let mark = mark == 0 ? PipeWord.countBound : min(mark, PipeWord.countBound)
+        words.initialize(to: PipeWords(isIdle: readerList != nil))
+        dataNode.initialize(to: ReadyNode(edge: .data, owner: Unmanaged.passUnretained(self)))
+        roomNode.initialize(to: ReadyNode(edge: .room, owner: Unmanaged.passUnretained(self)))
+        writer.initialize(
+            to: PipeWriter(words: words, pool: pool, mark: mark, byteMark: byteMark == 0 ? PipeWord.byteBound : byteMark))
+        reader.initialize(to: PipeReader(words: words, pool: pool, mark: mark))
+    }
+
+    deinit {
+        writer.pointee.discard()
+        reader.pointee.discard()
+        writer.deinitialize(count: 1)
+        reader.deinitialize(count: 1)
+        words.deinitialize(count: 1)
+        writer.deallocate()
+        reader.deallocate()
+        words.deallocate()
+        for node in [dataNode, roomNode] {
+            node.deinitialize(count: 1)
+            node.deallocate()
+        }
+    }
+
+    /// Gives the pipe the consumer that it was made without.
+    func join(_ readerList: ReadyList, peer: Peer) {
+        self.readerList = readerList
+        self.peer = peer
+        readerList.wake(announce(.data))
+    }
+
+    /// Messages published and not yet credited, and their bytes; by any thread, at any time.
+    var queued: (messages: Int, bytes: Int) {
+        let room = PipeWord(rawValue: words.pointee.room.load(ordering: .acquiring))
+        let data = PipeWord(rawValue: words.pointee.data.load(ordering: .acquiring))
+        return (
+            Int((data.count &- room.count) & PipeWord.countMask),
+            Int((data.position &- room.position) & PipeWord.positionMask)
+        )
+    }
+
+    /// Tells the consumer: it owns the consuming side from now on (`publish` answered so), or the writer has ended.
+    func announce(_ reason: ReadyReasons) -> Sleeper {
+        withExtendedLifetime(self) { readerList.push(dataNode, reason) }
+    }
+
+    /// Tells the writer.
+    func notifyWriter(_ reason: ReadyReasons) -> Sleeper {
+        withExtendedLifetime(self) { writerList.push(roomNode, reason) }
+    }
+}
+
+/// Who serves a pipe on the loop's side.
+enum PipeServer {
+    case session(Session)
+    case dialer(Dialer)
+}

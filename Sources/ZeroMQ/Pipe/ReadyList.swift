@@ -1,0 +1,188 @@
+import Glibc
+import Proactor
+import Synchronization
+
+/// Why a pipe stands in a ready list.
+struct ReadyReasons: OptionSet {
+    let rawValue: UInt32
+    /// Bytes were published.
+    static let data = ReadyReasons(rawValue: 1)
+    /// Half of the mark is free again.
+    static let room = ReadyReasons(rawValue: 2)
+    /// A peer came; the pipe is new.
+    static let attached = ReadyReasons(rawValue: 4)
+    /// The other side is gone: nothing follows what was published, nothing more is taken.
+    static let ended = ReadyReasons(rawValue: 8)
+    /// Something that is not a pipe: a command, a job, the end of the socket.
+    static let call = ReadyReasons(rawValue: 16)
+}
+
+/// A place in at most one ready list at a time. Membership holds a reference to the owner.
+struct ReadyNode: ~Copyable {
+    enum Edge: UInt8 {
+        case data, room, call
+    }
+
+    /// Not empty while the node is in the list.
+    let reasons = Atomic<UInt32>(0)
+    /// The node below; read by the taker before it clears `reasons`.
+    var next: UInt = 0
+    let edge: Edge
+    /// The pipe; nil for calls.
+    let owner: Unmanaged<Pipe>?
+
+    init(edge: Edge, owner: Unmanaged<Pipe>?) {
+        self.edge = edge
+        self.owner = owner
+    }
+}
+
+/// Who has to be woken after a push: whoever gets this answer owes the wake.
+enum Sleeper {
+    case none, thread, task
+}
+
+/// Pipes that have news for one thread: pushed one at a time by anybody, taken whole by that thread.
+///
+/// The head is also the sleep flag: empty, asleep (a thread on the futex that the head's low half is, or a loop in
+/// its wait), suspended (a task), or the topmost node. A pusher that replaces a sleeper's mark owes the wake.
+///
+/// Sendable: `head` is the one shared word; `suspended` is written before the mark that publishes it and read only
+/// by whoever took that mark away.
+final class ReadyList: @unchecked Sendable {
+    private static let empty: UInt = 0
+    private static let asleep: UInt = 1
+    private static let suspendedMark: UInt = 2
+
+    private let head: UnsafeMutablePointer<Atomic<UInt>>
+    private var suspended: UnsafeContinuation<Void, Never>?
+    /// Wakes a loop out of its wait; nil where a thread sleeps on the futex, or where the loop's own thread is the
+    /// only pusher that matters (caller-driven).
+    private let waker: Waker?
+
+    init(waker: Waker? = nil) {
+        self.waker = waker
+        head = .allocate(capacity: 1)
+        head.initialize(to: Atomic(Self.empty))
+    }
+
+    deinit {
+        _ = take { _, _, _ in }
+        head.deinitialize(count: 1)
+        head.deallocate()
+    }
+
+    /// Whether something was pushed. A hint: one relaxed load.
+    var hasNews: Bool { head.pointee.load(ordering: .relaxed) > Self.suspendedMark }
+
+    /// The futex word on which a blocked thread sleeps: the low half of the head (little endian on every
+    /// architecture this package runs on).
+    var futex: UnsafeRawPointer { UnsafeRawPointer(head) }
+
+    /// Puts a node into the list, unless it is there already. By any thread.
+    /// - Returns: whom the caller must wake.
+    func push(_ node: UnsafeMutablePointer<ReadyNode>, _ reason: ReadyReasons) -> Sleeper {
+        guard node.pointee.reasons.bitwiseOr(reason.rawValue, ordering: .acquiringAndReleasing).oldValue == 0
+        else { return .none }
+        if let owner = node.pointee.owner { _ = owner.retain() }
+        var top = head.pointee.load(ordering: .relaxed)
+        while true {
+            node.pointee.next = top <= Self.suspendedMark ? Self.empty : top
+            let (exchanged, current) = head.pointee.weakCompareExchange(
+                expected: top, desired: UInt(bitPattern: node), ordering: .acquiringAndReleasing)
+            if exchanged { break }
+            top = current
+        }
+        return top == Self.asleep ? .thread : top == Self.suspendedMark ? .task : .none
+    }
+
+    /// Wakes whom a push found asleep. By whoever pushed.
+    @inline(__always)
+    func wake(_ sleeper: Sleeper) {
+        if sleeper != .none { rouse(sleeper) }
+    }
+
+    @inline(never)
+    private func rouse(_ sleeper: Sleeper) {
+        switch sleeper {
+        case .none: break
+        case .thread:
+            if let waker { waker.wake() } else { Futex.wake(futex) }
+        case .task: resume()
+        }
+    }
+
+    /// Resumes the task whose mark the caller has taken away.
+    func resume() {
+        let continuation = suspended.take()
+        continuation?.resume()
+    }
+
+    /// Takes everything, oldest first. Only by the list's own thread. The body gets the owner with the reference
+    /// that membership held.
+    /// - Returns: whether there was anything.
+    func take(_ body: (ReadyNode.Edge, ReadyReasons, Unmanaged<Pipe>?) -> Void) -> Bool {
+        guard head.pointee.load(ordering: .relaxed) != Self.empty else { return false }
+        var top = head.pointee.exchange(Self.empty, ordering: .acquiringAndReleasing)
+        guard top > Self.suspendedMark else { return false }
+        // Newest first so far; turn it round so that whoever came first is served first.
+        var oldest: UInt = 0
+        while let node = UnsafeMutablePointer<ReadyNode>(bitPattern: top) {
+            top = node.pointee.next
+            node.pointee.next = oldest
+            oldest = UInt(bitPattern: node)
+        }
+        while let node = UnsafeMutablePointer<ReadyNode>(bitPattern: oldest) {
+            oldest = node.pointee.next
+            let (edge, owner) = (node.pointee.edge, node.pointee.owner)
+            // `next` was read, now the node may be pushed again; what the reasons announce is read after this.
+            let reasons = node.pointee.reasons.exchange(0, ordering: .acquiringAndReleasing)
+            body(edge, ReadyReasons(rawValue: reasons), owner)
+        }
+        return true
+    }
+
+    /// Marks the list's thread as asleep, unless something came. The caller looks at nothing else afterwards but
+    /// what wakes it.
+    func fallAsleep() -> Bool {
+        head.pointee.compareExchange(
+            expected: Self.empty, desired: Self.asleep, ordering: .acquiringAndReleasing
+        ).exchanged
+    }
+
+    /// Takes the mark back after a wait that ended for another reason; a late wake costs one empty turn.
+    func wakeUp() {
+        _ = head.pointee.compareExchange(
+            expected: Self.asleep, desired: Self.empty, ordering: .acquiringAndReleasing)
+    }
+
+    /// Sleeps until something is pushed, the deadline passes or a signal comes.
+    /// - Returns: 0 or a negative errno (-ETIMEDOUT, -EINTR).
+    func sleep(until deadline: Deadline?) -> Int32 {
+        guard fallAsleep() else { return 0 }
+        var result = Futex.wait(futex, while: UInt32(Self.asleep), until: deadline)
+        wakeUp()
+        if result == -EAGAIN { result = 0 }
+        return result
+    }
+
+    /// Suspends the calling task until something is pushed. At once, if something is there.
+    /// - Parameter isCancelled: asked after the mark is set, so that a cancellation just before it is not missed.
+    nonisolated(nonsending) func suspend(unless isCancelled: () -> Bool) async {
+        await withUnsafeContinuation { continuation in
+            suspended = continuation
+            let (exchanged, _) = head.pointee.compareExchange(
+                expected: Self.empty, desired: Self.suspendedMark, ordering: .acquiringAndReleasing)
+            if !exchanged { return resume() }
+            if isCancelled() { interrupt() }
+        }
+    }
+
+    /// Resumes a suspended task from elsewhere (cancellation, a deadline). Who takes the mark away owns the resume,
+    /// so it happens once.
+    func interrupt() {
+        let (exchanged, _) = head.pointee.compareExchange(
+            expected: Self.suspendedMark, desired: Self.empty, ordering: .acquiringAndReleasing)
+        if exchanged { resume() }
+    }
+}

@@ -1,0 +1,141 @@
+import Glibc
+import Synchronization
+
+/// One piece of a pipe's byte chain: a chunk of our own, or the body of a large message where it lies.
+///
+/// A segment has one owner at any time: the writer until it is published, then the consumer, which gives it back
+/// when the last byte is done. So it needs no reference count; who may touch it follows from the pipe's data word.
+struct SegmentHeader: ~Copyable {
+    /// The next piece, 0 while this is the last. Set by the writer before it publishes bytes of that piece, while
+    /// the consumer may be looking: hence atomic. Once it is set, `end` is final.
+    let next = Atomic<UInt>(0)
+    /// First byte.
+    var base: UnsafeMutableRawPointer
+    /// Bytes that fit.
+    var capacity: Int
+    /// Bytes that belong to the chain; valid for the consumer once `next` is set.
+    var end = 0
+    /// Keeps foreign memory alive: the storage of a large body. Nil for chunks.
+    var owner: SharedBytes?
+}
+
+typealias Segment = UnsafeMutablePointer<SegmentHeader>
+
+extension UnsafeMutablePointer where Pointee == SegmentHeader {
+    /// The next piece, if the writer has gone on to one.
+    var following: Segment? {
+        Segment(bitPattern: pointee.next.load(ordering: .acquiring))
+    }
+
+    /// Links the piece after this one; this one's `end` becomes final.
+    func link(_ segment: Segment) {
+        pointee.next.store(UInt(bitPattern: segment), ordering: .releasing)
+    }
+}
+
+/// Where the chunks of one loop, or of one socket's sending half, come from and go back to.
+///
+/// Chunks are taken by one thread and given back by any: givers push onto `returned`, the taker takes that list
+/// whole (no ABA). The pool keeps at most `bound` bytes; what comes back beyond that is freed.
+///
+/// Sendable: `returned` is a lock-free stack that is only pushed to and taken whole, `kept` is an atomic count; the
+/// free lists are touched by the taker alone, which the callers' ownership of the writing half guarantees.
+final class ChunkPool: @unchecked Sendable {
+    /// Room behind each chunk, so that a fixed-size copy of a small body may read past its end.
+    static let slack = 64
+    /// Chunks start small and double up to this size; larger ones are made to measure for one body.
+    static let smallest = 1 << 10
+    static let largest = 256 << 10
+    /// Bytes that a pool keeps for reuse.
+    static let bound = 8 << 20
+
+    private static let classes = 9  // 1 KiB ... 256 KiB
+    private let returned = Atomic<UInt>(0)
+    private let kept = Atomic<Int>(0)
+    private let free: UnsafeMutablePointer<Segment?>
+
+    init() {
+        free = .allocate(capacity: Self.classes)
+        free.initialize(repeating: nil, count: Self.classes)
+    }
+
+    deinit {
+        sort(UInt(0))
+        for index in 0..<Self.classes {
+            while let segment = free[index] {
+                free[index] = Segment(bitPattern: segment.pointee.next.load(ordering: .relaxed))
+                Self.discard(segment)
+            }
+        }
+        free.deallocate()
+    }
+
+    /// A chunk of at least `size` bytes. Only by the taker.
+    func take(_ size: Int) -> Segment {
+        guard size <= Self.largest else { return Self.make(size) }
+        let index = Self.index(size)
+        if free[index] == nil { sort(returned.exchange(0, ordering: .acquiring)) }
+        guard let segment = free[index] else { return Self.make(Self.smallest << index) }
+        free[index] = Segment(bitPattern: segment.pointee.next.load(ordering: .relaxed))
+        kept.subtract(segment.pointee.capacity, ordering: .relaxed)
+        segment.pointee.next.store(0, ordering: .relaxed)
+        segment.pointee.end = 0
+        return segment
+    }
+
+    /// Gives a segment back; by any thread.
+    func give(_ segment: Segment) {
+        let size = segment.pointee.capacity
+        guard segment.pointee.owner == nil, size <= Self.largest,
+            kept.load(ordering: .relaxed) + size <= Self.bound
+        else { return Self.discard(segment) }
+        kept.add(size, ordering: .relaxed)
+        var head = returned.load(ordering: .relaxed)
+        while true {
+            segment.pointee.next.store(head, ordering: .relaxed)
+            let (exchanged, current) = returned.weakCompareExchange(
+                expected: head, desired: UInt(bitPattern: segment), ordering: .releasing)
+            if exchanged { return }
+            head = current
+        }
+    }
+
+    /// A segment over foreign memory, kept alive by its owner.
+    static func extent(_ bytes: UnsafeRawBufferPointer, owner: SharedBytes) -> Segment {
+        let segment = Segment.allocate(capacity: 1)
+        segment.initialize(
+            to: SegmentHeader(
+                base: UnsafeMutableRawPointer(mutating: bytes.baseAddress!), capacity: bytes.count, end: bytes.count,
+                owner: owner))
+        return segment
+    }
+
+    private static func index(_ size: Int) -> Int {
+        guard size > smallest else { return 0 }
+        return Int.bitWidth - (size - 1).leadingZeroBitCount - smallest.trailingZeroBitCount
+    }
+
+    private static func make(_ size: Int) -> Segment {
+        let stride = (MemoryLayout<SegmentHeader>.size + 63) & ~63
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: stride + size + slack, alignment: 64)
+        let segment = memory.bindMemory(to: SegmentHeader.self, capacity: 1)
+        segment.initialize(to: SegmentHeader(base: memory + stride, capacity: size, owner: nil))
+        return segment
+    }
+
+    private static func discard(_ segment: Segment) {
+        segment.deinitialize(count: 1)
+        UnsafeMutableRawPointer(segment).deallocate()
+    }
+
+    /// Sorts a list of returned chunks into the free lists.
+    private func sort(_ list: UInt) {
+        var rest = list == 0 ? returned.exchange(0, ordering: .acquiring) : list
+        while let segment = Segment(bitPattern: rest) {
+            rest = segment.pointee.next.load(ordering: .relaxed)
+            let index = Self.index(segment.pointee.capacity)
+            segment.pointee.next.store(UInt(bitPattern: free[index]), ordering: .relaxed)
+            free[index] = segment
+        }
+    }
+}

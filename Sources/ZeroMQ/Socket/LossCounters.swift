@@ -1,0 +1,76 @@
+import Synchronization
+
+/// Why a message was given up. Whoever refuses or drops one counts it under its reason.
+public enum LossReason: Int, Sendable, CaseIterable, CustomStringConvertible {
+    /// The receiver's mark was reached and the pattern drops.
+    case mark
+    /// ROUTER: nobody has the address.
+    case noRoute
+    /// REQ: a reply from somebody who was not asked, or to another request. REP: a request without an envelope.
+    case unexpected
+    /// The peer went away, and what was queued for it with it.
+    case peerGone
+    /// The connection was lost in the middle of a message.
+    case cutShort
+    /// Closing: linger was over before it was sent.
+    case lingerOver
+    /// Closing: received but never taken.
+    case notTaken
+
+    /// The reason's name.
+    public var description: String {
+        switch self {
+        case .mark: "mark"
+        case .noRoute: "no route"
+        case .unexpected: "unexpected"
+        case .peerGone: "peer gone"
+        case .cutShort: "cut short"
+        case .lingerOver: "linger over"
+        case .notTaken: "not taken"
+        }
+    }
+}
+
+/// Messages lost, by reason. Lock-free; counted only when something is lost, so it costs the data path nothing.
+final class LossCounters: Sendable {
+    private let mark = Atomic<Int>(0)
+    private let noRoute = Atomic<Int>(0)
+    private let unexpected = Atomic<Int>(0)
+    private let peerGone = Atomic<Int>(0)
+    private let cutShort = Atomic<Int>(0)
+    private let lingerOver = Atomic<Int>(0)
+    private let notTaken = Atomic<Int>(0)
+
+    func add(_ count: Int = 1, _ reason: LossReason) {
+        guard count != 0 else { return }
+        switch reason {
+        case .mark: mark.add(count, ordering: .relaxed)
+        case .noRoute: noRoute.add(count, ordering: .relaxed)
+        case .unexpected: unexpected.add(count, ordering: .relaxed)
+        case .peerGone: peerGone.add(count, ordering: .relaxed)
+        case .cutShort: cutShort.add(count, ordering: .relaxed)
+        case .lingerOver: lingerOver.add(count, ordering: .relaxed)
+        case .notTaken: notTaken.add(count, ordering: .relaxed)
+        }
+    }
+
+    subscript(reason: LossReason) -> Int {
+        switch reason {
+        case .mark: mark.load(ordering: .relaxed)
+        case .noRoute: noRoute.load(ordering: .relaxed)
+        case .unexpected: unexpected.load(ordering: .relaxed)
+        case .peerGone: peerGone.load(ordering: .relaxed)
+        case .cutShort: cutShort.load(ordering: .relaxed)
+        case .lingerOver: lingerOver.load(ordering: .relaxed)
+        case .notTaken: notTaken.load(ordering: .relaxed)
+        }
+    }
+
+    /// All that is not zero.
+    var all: [LossReason: Int] {
+        LossReason.allCases.reduce(into: [:]) { counts, reason in
+            let count = self[reason]
+            if count != 0 { counts[reason] = count }
+        }
+    }
+}

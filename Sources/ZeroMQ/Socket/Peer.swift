@@ -1,0 +1,33 @@
+public import Proactor
+public import ZMTP
+
+/// Whom messages come from: the record of one connection. It never changes; each connection has its own.
+public final class Peer: Sendable {
+    /// Unique within the context.
+    public let id: UInt64
+    /// The endpoint that was bound or connected, as text.
+    public let endpoint: String
+    /// The address of the other side, nil for inproc.
+    public let address: SocketAddress?
+    /// The peer's socket type; nil for a ZMTP 1.0 peer, which does not tell.
+    public let socketType: SocketType?
+    /// The identity it announced, or the one that ROUTER gave it.
+    public let routingID: Frame
+    /// Properties of its READY command, beside the ones above.
+    public let properties: [String: [UInt8]]
+    /// The pipe towards the peer, for types that answer.
+    let outbound: Pipe?
+
+    init(
+        id: UInt64, endpoint: String, address: SocketAddress?, socketType: SocketType?, routingID: Frame,
+        properties: [String: [UInt8]] = [:], outbound: Pipe?
+    ) {
+        self.id = id
+        self.endpoint = endpoint
+        self.address = address
+        self.socketType = socketType
+        self.routingID = routingID
+        self.properties = properties
+        self.outbound = outbound
+    }
+}

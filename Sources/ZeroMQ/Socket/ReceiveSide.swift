@@ -1,0 +1,79 @@
+import Synchronization
+import ZMTP
+
+/// The receiving half of a socket: its pipes from peers, one message from each in turn.
+///
+/// Owned by one thread at a time, the one that receives. A pipe is here only while it has messages: one that has
+/// run dry rests, and comes back through `list` with the next message.
+struct ReceiveSide: ~Copyable {
+    let list = ReadyList()
+    private var readable: [Pipe] = []
+    private var turn = 0
+    private let isActive = Atomic<Bool>(false)
+
+    // MARK: One receiver at a time
+
+    @inline(__always)
+    func enter() {
+        precondition(!isActive.load(ordering: .relaxed), "two receivers on one socket at the same time")
+        isActive.store(true, ordering: .relaxed)
+    }
+
+    @inline(__always)
+    func leave() { isActive.store(false, ordering: .relaxed) }
+
+    // MARK: Taking messages
+
+    /// The pipe whose turn it is and which has a message; nil if none has.
+    @inline(__always)
+    mutating func choose() -> Pipe? {
+        if list.hasNews { settle() }
+        if readable.count == 1 {
+            let pipe = readable[0]
+            if pipe.reader.pointee.remaining > 0 { return pipe }
+        }
+        return chooseInTurn()
+    }
+
+    @inline(never)
+    private mutating func chooseInTurn() -> Pipe? {
+        while !readable.isEmpty {
+            if turn >= readable.count { turn = 0 }
+            let pipe = readable[turn]
+            if pipe.reader.pointee.remaining > 0 || pipe.reader.pointee.look() > 0 {
+                turn += 1
+                return pipe
+            }
+            // Dry: everything taken is credited before it rests, so that counts are exact.
+            if pipe.reader.pointee.credit() { pipe.writerList.wake(pipe.notifyWriter(.room)) }
+            if pipe.reader.pointee.rest() { readable.remove(at: turn) }
+        }
+        return nil
+    }
+
+    /// Settles the message whose last frame was just taken.
+    @inline(__always)
+    func finish(_ pipe: Pipe) {
+        if pipe.reader.pointee.finish(), pipe.reader.pointee.credit() {
+            pipe.writerList.wake(pipe.notifyWriter(.room))
+        }
+    }
+
+    @inline(never)
+    private mutating func settle() {
+        var arrived: [Pipe] = []
+        _ = list.take { _, reasons, owner in
+            guard let owner else { return }
+            let pipe = owner.takeRetainedValue()
+            if reasons.contains(.data) { arrived.append(pipe) }
+        }
+        readable.append(contentsOf: arrived)
+    }
+
+    /// Gives every pipe back its rest, for closing: later messages of peers find nobody.
+    mutating func close() -> [Pipe] {
+        settle()
+        defer { readable = [] }
+        return readable
+    }
+}

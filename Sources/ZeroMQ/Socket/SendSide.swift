@@ -1,0 +1,140 @@
+import Synchronization
+import ZMTP
+
+/// What became of a send that does not wait.
+public enum SendResult: Sendable, Hashable {
+    /// The message is the library's now: queued, or on its way.
+    case sent
+    /// Every peer that could take it is at its mark; the message stays with the caller.
+    case full
+    /// No peer has the address (ROUTER); the message stays with the caller.
+    case noRoute
+}
+
+/// The sending half of a socket: its pipes towards peers, in turn.
+///
+/// Owned by one thread at a time, the one that sends; `guarded` traps a second one. News (a peer came, has room
+/// again, is gone) arrives through `list`.
+struct SendSide: ~Copyable {
+    let list = ReadyList()
+    /// Pipes that may have room, in the order of their turns.
+    private var ready: [Pipe] = []
+    /// Pipes at their mark.
+    private var blocked: [Pipe] = []
+    private var turn = 0
+    private let isActive = Atomic<Bool>(false)
+    /// Where news of losses goes.
+    private let losses: LossCounters
+
+    init(losses: LossCounters) { self.losses = losses }
+
+    // MARK: One sender at a time
+
+    /// Marks the side as in use; traps if another thread uses it. Relaxed on purpose: it costs a move, and finds
+    /// the mistake whenever both calls overlap visibly.
+    @inline(__always)
+    func enter() {
+        precondition(!isActive.load(ordering: .relaxed), "two senders on one socket at the same time")
+        isActive.store(true, ordering: .relaxed)
+    }
+
+    @inline(__always)
+    func leave() { isActive.store(false, ordering: .relaxed) }
+
+    // MARK: Choosing a pipe
+
+    /// The next pipe with room, each in its turn; nil if all are at their marks.
+    @inline(__always)
+    mutating func choose() -> Pipe? {
+        if list.hasNews { settle() }
+        if ready.count == 1 {
+            let pipe = ready[0]
+            if pipe.writer.pointee.hasRoom() { return pipe }
+        }
+        return chooseInTurn()
+    }
+
+    @inline(never)
+    private mutating func chooseInTurn() -> Pipe? {
+        while !ready.isEmpty {
+            if turn >= ready.count { turn = 0 }
+            let pipe = ready[turn]
+            if pipe.writer.pointee.hasRoom() {
+                turn += 1
+                return pipe
+            }
+            ready.remove(at: turn)
+            blocked.append(pipe)
+        }
+        // The exact count decides, not whether a wake has arrived yet.
+        for (index, pipe) in blocked.enumerated() where pipe.writer.pointee.hasRoom() {
+            blocked.remove(at: index)
+            ready.append(pipe)
+            return pipe
+        }
+        return nil
+    }
+
+    /// Publishes the message just put into a pipe. One exchange; a wake only if nobody was consuming.
+    /// - Returns: whether nobody was.
+    @inline(__always)
+    @discardableResult
+    mutating func publish(_ pipe: Pipe) -> Bool {
+        let keeps = ready.count == 1 && blocked.isEmpty
+        guard pipe.writer.pointee.publish(keep: keeps) else { return false }
+        pipe.readerList.wake(pipe.announce(.data))
+        return true
+    }
+
+    /// Takes the news: peers that came, have room again, or are gone.
+    @inline(never)
+    mutating func settle() {
+        var arrived: [(Pipe, ReadyReasons)] = []
+        _ = list.take { _, reasons, owner in
+            if let owner { arrived.append((owner.takeRetainedValue(), reasons)) }
+        }
+        for (pipe, reasons) in arrived {
+            if reasons.contains(.ended) {
+                remove(pipe)
+                continue
+            }
+            if let index = blocked.firstIndex(where: { $0 === pipe }) {
+                blocked.remove(at: index)
+                ready.append(pipe)
+            } else if reasons.contains(.attached), !ready.contains(where: { $0 === pipe }) {
+                ready.append(pipe)
+            }
+        }
+        if ready.count + blocked.count > 1 {
+            for pipe in ready { pipe.writer.pointee.letGo() }
+        }
+    }
+
+    /// Forgets a pipe whose consumer is gone; what was published since then is lost with the peer.
+    private mutating func remove(_ pipe: Pipe) {
+        ready.removeAll { $0 === pipe }
+        blocked.removeAll { $0 === pipe }
+        losses.add(pipe.queued.messages, .peerGone)
+        pipe.writer.pointee.letGo()
+    }
+
+    /// Sleeps until a pipe has room, a peer comes, or the deadline passes. Call after `choose` found none.
+    /// - Returns: false if there is no need to sleep.
+    mutating func prepareToWait() -> Bool {
+        for pipe in blocked where !pipe.writer.pointee.waitForRoom() {
+            return false
+        }
+        return true
+    }
+
+    /// Whether the pipe still leads to somebody.
+    func contains(_ pipe: Pipe) -> Bool {
+        ready.contains { $0 === pipe } || blocked.contains { $0 === pipe }
+    }
+
+    /// Waits for this pipe's room as well (a ROUTER whose peer is at its mark).
+    mutating func block(_ pipe: Pipe) {
+        guard let index = ready.firstIndex(where: { $0 === pipe }) else { return }
+        blocked.append(ready.remove(at: index))
+    }
+}
