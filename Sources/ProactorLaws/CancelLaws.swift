@@ -34,7 +34,7 @@ extension Laws {
             Law(5, "A cancelled send completes once and tells what went") { bench in
                 for transport in LawTransport.allCases {
                     let line = try bench.connection(transport)
-                    let bytes = bench.pattern(32 << 20)
+                    let bytes = bench.pattern(4 << 20)
                     let token = bench.engine.send(line.handle, bytes, toCompletion: true)
                     try bench.turn(for: .milliseconds(5))
                     bench.engine.cancel(token)
@@ -60,7 +60,8 @@ extension Laws {
                         if round % 5 == 0 { try bench.turn(until: .distantPast) }
                         bench.engine.cancel(token)
                         let completion = try bench.next(token)
-                        try require(completion.result == -ECANCELED || completion.result > 0, "\(completion.result)")
+                        try require(
+                            completion.result == -ECANCELED || completion.result > 0, "\(completion.result)")
                         received += memory.prefix(Int(max(completion.result, 0)))
                     }
                     while received.count < 200 {
@@ -138,7 +139,7 @@ extension Laws {
             Law(5, "Cancelling all ends both directions and the poll, once each") { bench in
                 let line = try bench.connection(.tcp)
                 let receive = bench.engine.receive(line.handle, into: bench.memory(1), untilFull: false)
-                let send = bench.engine.send(line.handle, bench.pattern(32 << 20), toCompletion: true)
+                let send = bench.engine.send(line.handle, bench.pattern(4 << 20), toCompletion: true)
                 let poll = bench.engine.poll(line.handle, for: .readable)
                 try bench.turn(for: .milliseconds(5))
                 bench.engine.cancelAll(line.handle)

@@ -13,7 +13,7 @@ extension Laws {
                             isLent
                             ? bench.engine.receive(line.handle, multishot: true)
                             : bench.engine.receive(line.handle, into: bench.memory(10), untilFull: true)
-                        let send = bench.engine.send(line.handle, bench.pattern(32 << 20), toCompletion: true)
+                        let send = bench.engine.send(line.handle, bench.pattern(4 << 20), toCompletion: true)
                         let poll = bench.engine.poll(line.handle, for: .readable)
                         try bench.turn(for: .milliseconds(5))
                         let close = bench.engine.close(line.handle)
@@ -53,7 +53,8 @@ extension Laws {
             Law(6, "Bytes sent before the close arrive") { bench in
                 for transport in LawTransport.allCases {
                     let line = try bench.connection(transport)
-                    try bench.expect(bench.engine.send(line.handle, bench.pattern(50_000), toCompletion: true), 50_000)
+                    try bench.expect(
+                        bench.engine.send(line.handle, bench.pattern(50_000), toCompletion: true), 50_000)
                     try bench.expect(bench.engine.close(line.handle), 0)
                     try require(try line.peer.receive(50_000) == LawPattern.bytes(0..<50_000), "bytes")
                     try require(try line.peer.seesEnd(), "the peer sees no end")

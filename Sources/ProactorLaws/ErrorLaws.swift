@@ -37,7 +37,8 @@ extension Laws {
                     bench.engine.receive(line.handle, into: bench.memory(1), untilFull: false), -ECONNRESET)
                 try bench.expect(bench.engine.send(line.handle, bench.pattern(1), toCompletion: true), -EPIPE)
                 try bench.expect(
-                    bench.engine.send(line.handle, gather: bench.list(bench.pattern(4), parts: 2), toCompletion: true),
+                    bench.engine.send(
+                        line.handle, gather: bench.list(bench.pattern(4), parts: 2), toCompletion: true),
                     -EPIPE)
             },
             Law(9, "A waiting receive learns of a reset") { bench in

@@ -74,7 +74,8 @@ struct LawBench<Engine: Backend & SendableMetatype & ~Copyable>: ~Copyable {
     mutating func expectNothing(of token: Token, line: UInt = #line) throws {
         try turn(for: .milliseconds(5))
         if let extra = backlog.first(where: { $0.token == token }) {
-            throw LawVerdict(message: "a \(token.purpose) completed unexpectedly with \(extra.result) (line \(line))")
+            throw LawVerdict(
+                message: "a \(token.purpose) completed unexpectedly with \(extra.result) (line \(line))")
         }
     }
 
@@ -115,7 +116,11 @@ struct LawBench<Engine: Backend & SendableMetatype & ~Copyable>: ~Copyable {
     /// A block with a pattern that shows displacement.
     func pattern(_ count: Int) -> UnsafeRawBufferPointer {
         let memory = arena.memory(count, filledWith: 0)
-        for index in 0..<count { memory[index] = LawPattern.byte(index) }
+        let period = LawPattern.bytes(0..<min(count, LawPattern.period))
+        for start in stride(from: 0, to: count, by: LawPattern.period) {
+            let part = UnsafeMutableRawBufferPointer(rebasing: memory[start...])
+            part.copyBytes(from: period.prefix(part.count))
+        }
         return UnsafeRawBufferPointer(memory)
     }
 }
@@ -128,7 +133,13 @@ struct LawConnection {
 
 /// Bytes that tell their position.
 enum LawPattern {
-    static func byte(_ index: Int) -> UInt8 { UInt8(truncatingIfNeeded: index &* 31 &+ index >> 8) }
+    /// A prime: no buffer size is a multiple of it.
+    static let period = 65_521
+
+    static func byte(_ index: Int) -> UInt8 {
+        let phase = index % period
+        return UInt8(truncatingIfNeeded: phase &* 31 &+ phase >> 8)
+    }
 
     static func bytes(_ range: Range<Int>) -> [UInt8] { range.map(byte) }
 }

@@ -69,12 +69,14 @@ enum LawTransport: CaseIterable {
         case .unix:
             let (ours, theirs) = try Descriptor.pair().release()
             LawPeer(number: theirs).limitBlocking()
+            try limitBuffers(ours, theirs)
             return (ours, theirs)
         case .tcp:
             let listener = try Descriptor.listening(on: try anyAddress())
             let address = Descriptor.localAddress(of: listener.number)!
             let peer = try Descriptor.stream(for: address)
             LawPeer(number: peer.number).limitBlocking()
+            try limitBuffers(listener.number, peer.number)
             let done = address.withSockaddr { Glibc.connect(peer.number, $0, $1) }
             try require(done == 0, "loopback refuses a connection: errno \(errno)")
             let ours = proactor_accept(listener.number, Int32(SOCK_CLOEXEC.rawValue))
@@ -82,5 +84,11 @@ enum LawTransport: CaseIterable {
             try Descriptor.setOption(peer.number, .noDelay, 1)
             return (ours, peer.release())
         }
+    }
+
+    /// Kernel buffers of a known size (TCP sizes them before the connection is made), so that a few MiB never fit.
+    private func limitBuffers(_ sender: Int32, _ receiver: Int32) throws {
+        try Descriptor.setOption(sender, .sendBuffer, 256 << 10)
+        try Descriptor.setOption(receiver, .receiveBuffer, 256 << 10)
     }
 }

@@ -10,7 +10,8 @@ public enum Laws {
     ///   - name: Only the law of this name; nil runs all of them.
     /// - Returns: One result per law, in the order of the catalogue.
     public static func run<Engine: Backend & SendableMetatype & ~Copyable>(
-        on engine: Engine.Type, _ configuration: EngineConfiguration = EngineConfiguration(), only name: LawName? = nil
+        on engine: Engine.Type, _ configuration: EngineConfiguration = EngineConfiguration(),
+        only name: LawName? = nil
     ) -> [LawResult] {
         all(for: engine).filter { name == nil || $0.name == name }.map { law in
             LawResult(name: law.name, outcome: law.run(configuration))
@@ -21,7 +22,8 @@ public enum Laws {
     public static var catalogue: [LawName] { all(for: EpollBackend.self).map(\.name) }
 
     /// Every law for an engine.
-    public static func all<Engine: Backend & SendableMetatype & ~Copyable>(for engine: Engine.Type) -> [Law<Engine>] {
+    public static func all<Engine: Backend & SendableMetatype & ~Copyable>(for engine: Engine.Type) -> [Law<Engine>]
+    {
         transfers() + streamErrors() + pool() + accepting() + cancelling() + closing() + time() + waking()
             + fairness() + errors() + hangUp() + polling() + datagrams() + fork()
     }

@@ -6,7 +6,8 @@ import Proactor
 extension Laws {
     static func polling<Engine: Backend & SendableMetatype & ~Copyable>() -> [Law<Engine>] {
         [
-            Law(1, "A poll of a foreign descriptor completes once per start, also if it was ready before") { bench in
+            Law(1, "A poll of a foreign descriptor completes once per start, also if it was ready before") {
+                bench in
                 let number = proactor_eventfd()
                 bench.arena.own(number)
                 let handle = try bench.engine.watch(foreign: number)

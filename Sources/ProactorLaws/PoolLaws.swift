@@ -35,7 +35,8 @@ extension Laws {
                     try require(last.result == 0 && !last.flags.contains(.buffer), "the end holds a buffer")
                 }
             },
-            Law(3, "A waiting receive from the pool holds no buffer", configuration: { $0.receiveBufferCount = 8 }) {
+            Law(3, "A waiting receive from the pool holds no buffer", configuration: { $0.receiveBufferCount = 8 })
+            {
                 bench in
                 var lines: [LawConnection] = []
                 var tokens: [Token] = []

@@ -5,7 +5,8 @@ import Proactor
 extension Laws {
     static func streamErrors<Engine: Backend & SendableMetatype & ~Copyable>() -> [Law<Engine>] {
         [
-            Law(4, "A receive until full that fails after progress reports the bytes, the next one the error") { bench in
+            Law(4, "A receive until full that fails after progress reports the bytes, the next one the error") {
+                bench in
                 let line = try bench.connection(.tcp)
                 let memory = bench.memory(100)
                 let token = bench.engine.receive(line.handle, into: memory, untilFull: true)
@@ -16,9 +17,10 @@ extension Laws {
                 try bench.expect(token, 10)
                 try bench.expect(bench.engine.receive(line.handle, into: memory, untilFull: true), -ECONNRESET)
             },
-            Law(4, "A send to completion that fails after progress reports the bytes, the next one the error") { bench in
+            Law(4, "A send to completion that fails after progress reports the bytes, the next one the error") {
+                bench in
                 let line = try bench.connection(.tcp)
-                let bytes = bench.pattern(32 << 20)
+                let bytes = bench.pattern(4 << 20)
                 let token = bench.engine.send(line.handle, bytes, toCompletion: true)
                 _ = try bench.drain(line.peer, 100_000)
                 try bench.expectNothing(of: token)

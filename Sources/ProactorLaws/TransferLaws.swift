@@ -104,7 +104,7 @@ extension Laws {
             Law(4, "A partial send reports how much went, also when it had to wait for room") { bench in
                 for transport in LawTransport.allCases {
                     let line = try bench.connection(transport)
-                    let bytes = bench.pattern(64 << 20)
+                    let bytes = bench.pattern(4 << 20)
                     let first = try bench.next(bench.engine.send(line.handle, bytes, toCompletion: false)).result
                     try require(first > 0 && first < bytes.count, "first send: \(first)")
                     let rest = UnsafeRawBufferPointer(rebasing: bytes[Int(first)...])
@@ -114,7 +114,9 @@ extension Laws {
                     while second == nil {
                         received += try line.peer.receiveNow(1 << 20)?.count ?? 0
                         try bench.turn(until: .after(.milliseconds(1)))
-                        if bench.backlog.contains(where: { $0.token == token }) { second = try bench.next(token).result }
+                        if bench.backlog.contains(where: { $0.token == token }) {
+                            second = try bench.next(token).result
+                        }
                     }
                     try require(second! > 0, "second send: \(second!)")
                     let total = Int(first) + Int(second!)

@@ -45,9 +45,12 @@ extension Laws {
                     next[thread] += 1
                 }
             },
-            Law(7, "Wakes with values are refused beyond their bound, and never lost below", configuration: {
-                $0.wakeBound = 10
-            }) { bench in
+            Law(
+                7, "Wakes with values are refused beyond their bound, and never lost below",
+                configuration: {
+                    $0.wakeBound = 10
+                }
+            ) { bench in
                 let waker = bench.engine.waker
                 for value in 0..<10 { try require(waker.wake(UInt64(value)), "value \(value) was refused") }
                 try require(!waker.wake(99), "the bound does not hold")
