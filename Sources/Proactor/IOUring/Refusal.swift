@@ -27,7 +27,8 @@ extension Ring.Refusal {
             }
             result.kernel = KernelVersion(EngineReport.runningKernel)
             var limit = rlimit()
-            if getrlimit(__rlimit_resource_t(__RLIMIT_MEMLOCK.rawValue), &limit) == 0, limit.rlim_cur != rlim_t.max {
+            if getrlimit(__rlimit_resource_t(__RLIMIT_MEMLOCK.rawValue), &limit) == 0, limit.rlim_cur != rlim_t.max
+            {
                 result.lockLimit = UInt64(limit.rlim_cur)
             }
             return result

@@ -88,7 +88,9 @@ struct Ring: ~Copyable {
     // MARK: Submitting
 
     /// Submissions that the kernel has not taken yet.
-    var pending: UInt32 { (tail &- proactor_load_relaxed(submissionHead)) &+ UInt32(truncatingIfNeeded: backlog.count) }
+    var pending: UInt32 {
+        (tail &- proactor_load_relaxed(submissionHead)) &+ UInt32(truncatingIfNeeded: backlog.count)
+    }
 
     /// The next submission, to be filled before anything else is asked of the ring.
     mutating func next() -> UnsafeMutablePointer<io_uring_sqe> {

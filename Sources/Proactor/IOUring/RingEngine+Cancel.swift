@@ -50,7 +50,8 @@ extension RingEngine {
     private mutating func cancelAll(_ socket: UnsafeMutablePointer<RingSocket>) {
         let skip = features.contains(.skipSuccess)
         let tokens = (
-            mark(socket.input) ? socket.input.pointee.token : 0, mark(socket.output) ? socket.output.pointee.token : 0,
+            mark(socket.input) ? socket.input.pointee.token : 0,
+            mark(socket.output) ? socket.output.pointee.token : 0,
             mark(socket.poll) ? socket.poll.pointee.token : 0
         )
         let count = (tokens.0 == 0 ? 0 : 1) + (tokens.1 == 0 ? 0 : 1) + (tokens.2 == 0 ? 0 : 1)

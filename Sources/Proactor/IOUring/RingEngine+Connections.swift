@@ -44,7 +44,8 @@ extension RingEngine {
             guard entry.hasMore || isMultishot && !isCancelled else {
                 return finish(operation, entry.result, into: &batch)
             }
-            batch.append(Completion(token: Token(rawValue: operation.pointee.token), result: entry.result, flags: .more))
+            batch.append(
+                Completion(token: Token(rawValue: operation.pointee.token), result: entry.result, flags: .more))
             if !entry.hasMore { rearmAccept(socket) }
             return
         }
@@ -60,7 +61,8 @@ extension RingEngine {
             }
         case EAGAIN:
             pollFirst(operation, socket.pointee.descriptor, .readable)
-        case EINTR, ECONNABORTED, EPROTO, EPERM, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, ENETUNREACH:
+        case EINTR, ECONNABORTED, EPROTO, EPERM, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH,
+            ENETUNREACH:
             // Errors of one connection that is gone already (accept(2)). In a row they are something else, such as
             // a filter that forbids the operation: no turning in circles.
             operation.pointee.failures &+= 1

@@ -138,7 +138,8 @@ extension RingEngine {
         }
         pool.lend(entry.buffer)
         note(drained: Int(entry.result) < pool.size && !entry.isSocketNonempty, socket)
-        let goesOn = entry.hasMore || operation.pointee.traits.isSuperset(of: .multishot) && !operation.pointee.isCancelled
+        let goesOn =
+            entry.hasMore || operation.pointee.traits.isSuperset(of: .multishot) && !operation.pointee.isCancelled
         guard goesOn else {
             return finish(operation, entry.result, flags: .buffer, buffer: entry.buffer, into: &batch)
         }

@@ -131,7 +131,8 @@ struct RingEngine: ~Copyable {
 
     mutating func release(_ handle: Handle) -> Descriptor {
         let socket = sockets.record(handle)
-        precondition(socket.pointee.isQuiescent && !socket.pointee.state.contains(.closing), "operations are in flight")
+        precondition(
+            socket.pointee.isQuiescent && !socket.pointee.state.contains(.closing), "operations are in flight")
         precondition(!socket.pointee.state.contains(.foreign), "a watched descriptor is somebody else's")
         let descriptor = Descriptor(owning: socket.pointee.descriptor)
         forget(handle.slot)

@@ -21,7 +21,8 @@ extension Ring {
     }
 
     /// Receives into a buffer that the kernel takes from the pool only when bytes are there.
-    mutating func submitReceiveSelecting(_ descriptor: Int32, multishot: Bool, pollFirst: Bool, _ userData: UInt64) {
+    mutating func submitReceiveSelecting(_ descriptor: Int32, multishot: Bool, pollFirst: Bool, _ userData: UInt64)
+    {
         let sqe = next()
         proactor_sqe_fill(sqe, UInt8(IORING_OP_RECV.rawValue), descriptor, nil, 0, 0, userData)
         sqe.pointee.flags = PROACTOR_SQE_BUFFER_SELECT
@@ -56,7 +57,9 @@ extension Ring {
             next(), UInt8(IORING_OP_SENDMSG.rawValue), descriptor, message, 1, UInt32(bitPattern: flags), userData)
     }
 
-    mutating func submitReceiveMessage(_ descriptor: Int32, _ message: UnsafeMutablePointer<msghdr>, _ userData: UInt64) {
+    mutating func submitReceiveMessage(
+        _ descriptor: Int32, _ message: UnsafeMutablePointer<msghdr>, _ userData: UInt64
+    ) {
         proactor_sqe_fill(next(), UInt8(IORING_OP_RECVMSG.rawValue), descriptor, message, 1, 0, userData)
     }
 
