@@ -36,6 +36,8 @@ let package = Package(
                 "Proactor", "ProactorLaws", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
+        .testTarget(name: "ProactorTests", dependencies: ["Proactor"], swiftSettings: settings),
+        .testTarget(name: "ProactorAsyncTests", dependencies: ["Proactor"], swiftSettings: settings),
         .testTarget(name: "ZMTPTests", dependencies: ["ZMTP"], swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]

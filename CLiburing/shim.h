@@ -15,6 +15,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -110,6 +111,14 @@ static inline int proactor_ring_enter(int fd, unsigned submit, unsigned minimum,
     argument.ts = (uint64_t)(uintptr_t)timeout;
     return (int)proactor_result(syscall(SYS_io_uring_enter, fd, submit, minimum, flags | IORING_ENTER_EXT_ARG,
                                         &argument, sizeof argument));
+}
+
+/// Names the calling thread for debuggers; the kernel keeps 15 bytes (pthread_setname_np(3)).
+static inline void proactor_name_thread(const char *name) {
+    char kept[16];
+    strncpy(kept, name, sizeof kept - 1);
+    kept[sizeof kept - 1] = 0;
+    (void)pthread_setname_np(pthread_self(), kept);
 }
 
 /// A store that later plain code of this thread cannot be moved across by the compiler (it emits nothing).
