@@ -38,8 +38,10 @@ extension Proactor {
         return backend.receiveDatagram(socket, into: place.whole)
     }
 
-    /// Where the datagram last received on the handle came from.
-    public func source(of socket: Handle) -> SocketAddress? { backend.source(of: socket) }
+    /// Where the datagram last received on the handle came from; nil if it tells no address or is being closed.
+    public func source(of socket: Handle) -> SocketAddress? {
+        isOpen(socket) ? backend.source(of: socket) : nil
+    }
 
     /// Calls with bytes received this turn.
     public borrowing func withBytes<Result, Failure: Error>(

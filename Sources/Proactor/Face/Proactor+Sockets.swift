@@ -65,9 +65,10 @@ extension Proactor {
         backend.shutdown(socket, direction)
     }
 
-    /// Cancels what is in flight, then closes: `.closed`. Closing twice before that event is harmless.
+    /// Cancels what is in flight, then closes: `.closed`. Closing twice is harmless: the failures of what was in
+    /// flight may still be on their way to somebody who closes at each.
     public mutating func close(_ handle: Handle) {
-        guard !sockets[index(handle)].isClosing else { return }
+        guard isOpen(handle) else { return }
         sockets[Int(handle.slot)].isClosing = true
         _ = backend.close(handle)
     }
@@ -106,6 +107,12 @@ extension Proactor {
     mutating func note(_ handle: Handle) {
         while sockets.count <= Int(handle.slot) { sockets.append(SocketRecord()) }
         sockets[Int(handle.slot)] = SocketRecord(handle: handle)
+    }
+
+    /// Whether the handle lives and nobody has closed it.
+    func isOpen(_ handle: Handle) -> Bool {
+        let slot = Int(handle.slot)
+        return slot < sockets.count && sockets[slot].handle == handle && !sockets[slot].isClosing
     }
 
     /// The record of a living handle; traps on a stale one, which is the program's mistake.
