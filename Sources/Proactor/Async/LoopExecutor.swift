@@ -9,10 +9,17 @@ import Synchronization
 /// As a `TaskExecutor` it is a preference (`withTaskExecutorPreference`), as a `SerialExecutor` the isolation of
 /// actors that return it as their `unownedExecutor`. Both run on the same thread, one job at a time.
 public final class LoopExecutor: TaskExecutor, SerialExecutor {
+    /// A job, and as what it came: a job of an actor must be run as isolated, one of a task with a preference must
+    /// not be, or the runtime leaves the isolation first, which costs one more job at each.
+    private struct Entry {
+        let job: UnownedJob
+        let isIsolated: Bool
+    }
+
     private struct Queue {
-        var jobs: [UnownedJob] = []
+        var jobs: [Entry] = []
         /// The memory of the last lot, so that turns do not allocate.
-        var spare: [UnownedJob] = []
+        var spare: [Entry] = []
         var isResting = false
         var isFinished = false
         /// A thread runs what comes after the end.
@@ -26,10 +33,15 @@ public final class LoopExecutor: TaskExecutor, SerialExecutor {
     /// The thread that owns the loop; 0 before the first `runJobs`.
     private let owner = Atomic<UInt>(0)
     private let wake: @Sendable () -> Void
+    /// What actors are isolated to.
+    private let isolation = LoopIsolation()
 
     /// - Parameter wake: Ends the sleep of the loop's thread. Called from any thread, at most once per rest, without
     ///   a lock held; must not block.
-    public init(wake: @escaping @Sendable () -> Void) { self.wake = wake }
+    public init(wake: @escaping @Sendable () -> Void) {
+        self.wake = wake
+        isolation.attach(self)
+    }
 
     /// Whether the caller runs on the loop's thread.
     public var isOnLoop: Bool { owner.load(ordering: .relaxed) == SystemThread.current }
@@ -46,7 +58,7 @@ public final class LoopExecutor: TaskExecutor, SerialExecutor {
     @discardableResult
     public func runJobs() -> Int {
         claimThread()
-        var lot = queue.withLock { queue -> [UnownedJob] in
+        var lot = queue.withLock { queue -> [Entry] in
             queue.isResting = false
             guard !queue.jobs.isEmpty else { return [] }
             let lot = queue.jobs
@@ -56,7 +68,13 @@ public final class LoopExecutor: TaskExecutor, SerialExecutor {
         }
         guard !lot.isEmpty else { return 0 }
         let (serial, task) = (asUnownedSerialExecutor(), asUnownedTaskExecutor())
-        for job in lot { job.runSynchronously(isolatedTo: serial, taskExecutor: task) }
+        for entry in lot {
+            if entry.isIsolated {
+                entry.job.runSynchronously(on: serial)
+            } else {
+                entry.job.runSynchronously(on: task)
+            }
+        }
         let count = lot.count
         lot.removeAll(keepingCapacity: lot.capacity <= Self.keptCapacity)
         queue.withLock { $0.spare = lot }
@@ -72,12 +90,13 @@ public final class LoopExecutor: TaskExecutor, SerialExecutor {
         }
     }
 
-    /// Takes a job; for the Swift runtime.
-    public func enqueue(_ job: consuming ExecutorJob) {
-        let job = UnownedJob(job)
+    /// Takes a job of a task that prefers this executor; for the Swift runtime.
+    public func enqueue(_ job: consuming ExecutorJob) { enqueue(UnownedJob(job), isIsolated: false) }
+
+    func enqueue(_ job: UnownedJob, isIsolated: Bool) {
         enum Deed { case nothing, wake, drain }
         let deed = queue.withLock { queue -> Deed in
-            queue.jobs.append(job)
+            queue.jobs.append(Entry(job: job, isIsolated: isIsolated))
             if queue.isFinished {
                 defer { queue.isDraining = true }
                 return queue.isDraining ? .nothing : .drain
@@ -134,8 +153,9 @@ public final class LoopExecutor: TaskExecutor, SerialExecutor {
 
     // MARK: Identity
 
-    /// The serial face: identity decides, as one loop is one thread.
-    public func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
+    /// What actors return as their `unownedExecutor`; valid as long as this executor lives, so they keep it (or its
+    /// loop). Identity decides, as one loop is one thread.
+    public func asUnownedSerialExecutor() -> UnownedSerialExecutor { isolation.asUnownedSerialExecutor() }
 
     /// The preference face.
     public func asUnownedTaskExecutor() -> UnownedTaskExecutor { UnownedTaskExecutor(ordinary: self) }
@@ -148,4 +168,28 @@ public final class LoopExecutor: TaskExecutor, SerialExecutor {
 
     /// Whether the caller is isolated to the loop: whether it runs on its thread.
     public func isIsolatingCurrentContext() -> Bool? { isOnLoop }
+}
+
+/// The serial face of a loop's executor, an object of its own so that the jobs of actors can be told from those of
+/// tasks: the runtime hands over both in the same way.
+final class LoopIsolation: SerialExecutor {
+    /// The address of the executor, which owns this object: whoever holds a reference to this one keeps that.
+    private let address = Atomic<UInt>(0)
+
+    func attach(_ executor: LoopExecutor) {
+        address.store(UInt(bitPattern: Unmanaged.passUnretained(executor).toOpaque()), ordering: .releasing)
+    }
+
+    private var executor: LoopExecutor {
+        let pointer = UnsafeRawPointer(bitPattern: address.load(ordering: .acquiring))!
+        return Unmanaged<LoopExecutor>.fromOpaque(pointer).takeUnretainedValue()
+    }
+
+    func enqueue(_ job: consuming ExecutorJob) { executor.enqueue(UnownedJob(job), isIsolated: true) }
+
+    func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
+
+    func checkIsolated() { executor.checkIsolated() }
+
+    func isIsolatingCurrentContext() -> Bool? { executor.isOnLoop }
 }
