@@ -51,6 +51,11 @@ enum IdleMemory {
             Contender.path(of: "idle-clients"), try port(of: bound), String(connections), String(processes), peer,
         ])
         _ = try clients.line(by: deadline)
+        // A server that dropped connections, or another process than the one that serves, would look frugal.
+        let open = try server.openDescriptors()
+        guard open >= connections else {
+            throw BenchError("\(contender.name): holds \(open) descriptors for \(connections) connections")
+        }
         let held = try settled(server)
         clients.closeInput()
         _ = try clients.line(by: deadline)
