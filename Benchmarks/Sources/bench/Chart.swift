@@ -71,16 +71,17 @@ enum Chart {
         let end = scale.x(ratio)
         var svg = rect(min(start, end), y, max(abs(end - start), 1), bar - 2, colours[row.backend] ?? "#777")
         let label = String(format: "%.2f", ratio) + (row.met == false ? "  missed" : "")
-        svg += text(max(start, end) + 5, y + bar - 3, label)
+        var labelStart = max(start, end)
         if row.bounds == Target.Bounds.ratio.rawValue, let must = row.must {
             let x = scale.x(must)
+            labelStart = max(labelStart, x)
             svg += """
                 <line x1="\(px(x))" y1="\(px(y - 1))" x2="\(px(x))" y2="\(px(y + bar - 1))" \
                 stroke="#b00020" stroke-width="2"/>
 
                 """
         }
-        return svg
+        return svg + text(labelStart + 6, y + bar - 3, label)
     }
 
     private struct Scale {
