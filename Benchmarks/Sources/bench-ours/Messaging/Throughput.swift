@@ -1,0 +1,83 @@
+import CSupport
+import Glibc
+import ZeroMQ
+
+/// PUSH to PULL, between two processes and inside one.
+enum Throughput {
+    static func pull(_ setting: Setting, endpoint: String, size: Int, count: UInt64, mark: Int) throws {
+        let context = try setting.makeContext()
+        let pull = try PullSocket(context, Setting.options(mark: mark))
+        try pull.bind(endpoint)
+        tell(endpoint: pull.lastEndpoint)
+        func end(_ seconds: Double) throws {
+            let report = context.report
+            pull.close()
+            try context.close()
+            tell(role: "pull", report: report, size: size, messages: count, seconds: seconds)
+        }
+        guard setting.isAsync else {
+            try end(receiveAll(pull, size: size, count: count))
+            return
+        }
+        Task {
+            do {
+                try end(await receiveAllAsync(pull, size: size, count: count))
+                exit(0)
+            } catch {
+                fail("\(error)")
+            }
+        }
+        while true { pause() }
+    }
+
+    static func push(_ setting: Setting, endpoint: String, size: Int, count: UInt64, mark: Int) throws {
+        let context = try setting.makeContext()
+        let push = try PushSocket(context, Setting.options(mark: mark))
+        try push.connect(endpoint)
+        try sendAll(push, size: size, count: count)
+        let report = context.report
+        push.close()
+        try context.close()  // waits until all has left
+        tell(role: "push", report: report, size: size, messages: count, seconds: 0)
+    }
+
+    static func inproc(_ setting: Setting, size: Int, count: UInt64) throws {
+        let context = try setting.makeContext()
+        let pull = try PullSocket(context, Setting.options(mark: 0))
+        try pull.bind("inproc://bench")
+        let push = try PushSocket(context, Setting.options(mark: 0))
+        try push.connect("inproc://bench")
+        let sender = try SenderThread {
+            do { try sendAll(push, size: size, count: count) } catch { fail("\(error)") }
+        }
+        let seconds = try receiveAll(pull, size: size, count: count)
+        sender.join()
+        let report = context.report
+        push.close()
+        pull.close()
+        try context.close()
+        tell(role: "inproc", report: report, size: size, messages: count, seconds: seconds)
+    }
+}
+
+/// A plain thread: what blocks must not block the concurrency pool.
+struct SenderThread {
+    private final class Work {
+        let run: @Sendable () -> Void
+        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+    }
+    private var thread = pthread_t()
+
+    init(_ run: @escaping @Sendable () -> Void) throws {
+        let work = Unmanaged.passRetained(Work(run))
+        let error = pthread_create(
+            &thread, nil,
+            { argument in
+                Unmanaged<Work>.fromOpaque(argument!).takeRetainedValue().run()
+                return nil
+            }, work.toOpaque())
+        guard error == 0 else { fail("pthread_create: errno \(error)") }
+    }
+
+    func join() { pthread_join(thread, nil) }
+}
