@@ -65,6 +65,7 @@ struct EchoServer<Engine: Backend & ~Copyable>: ~Copyable {
                 }
             }
         }
+        checkBackend(engine.report)
         tell(role: "echo", report: engine.report, size: 0, messages: requests, seconds: 0)
     }
 

@@ -23,6 +23,13 @@ func tell(
     fflush(nil)
 }
 
+/// Fails the run unless the process really holds what the report says: an io_uring, or none. While it still does.
+func checkBackend(_ report: EngineReport) {
+    guard bench_has_ring() == (report.backend == .ioUring) else {
+        fail("the report says \(report.backend), the descriptors of this process say otherwise")
+    }
+}
+
 /// Ends the run without a result.
 func fail(_ reason: String) -> Never {
     var line = "bench-ours: \(reason)\n"

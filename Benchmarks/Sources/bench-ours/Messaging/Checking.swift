@@ -64,7 +64,10 @@ func sendAll(_ push: PushSocket, size: Int, count: UInt64) throws {
 func receiveAll(_ pull: PullSocket, size: Int, count: UInt64) throws -> Double {
     var checker = Checker(size: size, count: count)
     while checker.received < checker.total {
-        try pull.receive { bytes in checker.take(bytes) }
+        try pull.receive { bytes, hasMore in
+            guard !hasMore else { fail("message \(checker.received) has more than one part") }
+            checker.take(bytes)
+        }
     }
     return checker.seconds
 }

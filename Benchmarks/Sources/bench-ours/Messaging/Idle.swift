@@ -4,23 +4,13 @@ import ZeroMQ
 /// A server that only holds its connections, so that their memory can be read from outside.
 enum Idle {
     static func pull(_ setting: Setting, endpoint: String) throws {
-        bench_raise_descriptor_limit(1 << 16)
         let context = try setting.makeContext()
-        let pull = try PullSocket(context, options)
-        try pull.bind(endpoint)
-        tell(endpoint: pull.lastEndpoint)
-        bench_wait_for_end_of_input()
-        try leave(context, "pull-idle") { pull.close() }
+        try serve("pull-idle", context, PullSocket(context, options), endpoint)
     }
 
     static func router(_ setting: Setting, endpoint: String) throws {
-        bench_raise_descriptor_limit(1 << 16)
         let context = try setting.makeContext()
-        let router = try RouterSocket(context, options)
-        try router.bind(endpoint)
-        tell(endpoint: router.lastEndpoint)
-        bench_wait_for_end_of_input()
-        try leave(context, "router-idle") { router.close() }
+        try serve("router-idle", context, RouterSocket(context, options), endpoint)
     }
 
     private static var options: SocketOptions {
@@ -29,10 +19,14 @@ enum Idle {
         return options
     }
 
-    private static func leave(_ context: Context, _ role: String, closing: () -> Void) throws {
+    private static func serve(_ role: String, _ context: Context, _ socket: Socket, _ endpoint: String) throws {
+        bench_raise_descriptor_limit(1 << 16)
+        tell(endpoint: try socket.bind(endpoint))
+        bench_wait_for_end_of_input()
         let report = context.report
-        closing()
-        try context.close()
+        checkBackend(report)
+        socket.close()
+        context.closeCleanly()
         tell(role: role, report: report, size: 0, messages: 0, seconds: 0)
     }
 }

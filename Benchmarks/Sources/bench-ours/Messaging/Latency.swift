@@ -5,7 +5,7 @@ import ZeroMQ
 enum Latency {
     static func req(_ setting: Setting, endpoint: String, size: Int, count: UInt64) throws {
         let context = try setting.makeContext()
-        let req = try ReqSocket(context)
+        let req = try RequestSocket(context)
         try req.connect(endpoint)
         let warmUp = bench_warm_up(count)
         var samples = [UInt64](repeating: 0, count: Int(count))
@@ -19,8 +19,9 @@ enum Latency {
             if sequence == warmUp { start = bench_now() }
             let before = bench_now()
             try req.send(bytes)
-            let isRight = try req.receive { reply in
-                reply.count == size && bench_is_stamped(reply.baseAddress, size, sequence)
+            var isRight = false
+            try req.receive { reply, hasMore in
+                isRight = !hasMore && reply.count == size && bench_is_stamped(reply.baseAddress, size, sequence)
             }
             let after = bench_now()
             guard isRight else { fail("reply \(sequence) is wrong") }
@@ -36,34 +37,34 @@ enum Latency {
             ",\"p50_us\":\(microseconds(50)),\"p99_us\":\(microseconds(99))"
             + ",\"mean_us\":\(Double(sum) / Double(count) / 1e3)"
         let report = context.report
+        checkBackend(report)
         req.close()
-        try context.close()
+        context.closeCleanly()
         tell(role: "req", report: report, size: size, messages: count, seconds: seconds, extra: extra)
     }
 
     static func rep(_ setting: Setting, endpoint: String, size: Int, count: UInt64) throws {
         let context = try setting.makeContext()
-        let rep = try RepSocket(context)
-        try rep.bind(endpoint)
-        tell(endpoint: rep.lastEndpoint)
+        let rep = try ReplySocket(context)
+        tell(endpoint: try rep.bind(endpoint))
         let body = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 16)
         defer { body.deallocate() }
         let start = bench_now()
         for sequence in 0..<(bench_warm_up(count) + count) {
-            let isRight = try rep.receive { request in
-                guard request.count == size, bench_is_stamped(request.baseAddress, size, sequence) else {
-                    return false
-                }
+            var isRight = false
+            try rep.receive { request, hasMore in
+                guard !hasMore, request.count == size else { return }
+                isRight = bench_is_stamped(request.baseAddress, size, sequence)
                 body.copyMemory(from: request)
-                return true
             }
             guard isRight else { fail("request \(sequence) is wrong") }
             try rep.send(UnsafeRawBufferPointer(body))
         }
         let seconds = Double(bench_now() - start) / 1e9
         let report = context.report
+        checkBackend(report)
         rep.close()
-        try context.close()  // waits until the last reply has left
+        context.closeCleanly()  // waits until the last reply has left
         tell(role: "rep", report: report, size: size, messages: count, seconds: seconds)
     }
 }

@@ -9,11 +9,10 @@ struct Setting {
     /// Receives by `for try await` instead of blocking.
     var isAsync = false
 
-    func makeContext() throws -> Context {
-        var configuration = Context.Configuration()
-        configuration.backend = backend == .ioUring ? .ioUring : .epoll
-        configuration.mode = isCallerDriven ? .callerDriven : .background
-        return try Context(configuration)
+    func makeContext() throws(ZeroMQError) -> Context {
+        try Context(
+            backend: backend == .ioUring ? .ioUring : .epoll,
+            mode: isCallerDriven ? .callerDriven : .background(loops: 1))
     }
 
     /// The options for both sides with the mark in messages; 0 is none.
@@ -23,5 +22,13 @@ struct Setting {
         options.receiveHighWaterMark = mark
         options.linger = nil  // a sender leaves when all is sent, as libzmq does by default
         return options
+    }
+}
+
+extension Context {
+    /// Closes, and fails the run if anything was left undelivered.
+    func closeCleanly() {
+        let report = close()
+        guard report.isComplete, report.undelivered.isEmpty else { fail("\(report)") }
     }
 }

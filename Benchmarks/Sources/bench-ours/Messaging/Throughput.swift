@@ -1,5 +1,7 @@
 import CSupport
+import Dispatch
 import Glibc
+import Synchronization
 import ZeroMQ
 
 /// PUSH to PULL, between two processes and inside one.
@@ -7,27 +9,34 @@ enum Throughput {
     static func pull(_ setting: Setting, endpoint: String, size: Int, count: UInt64, mark: Int) throws {
         let context = try setting.makeContext()
         let pull = try PullSocket(context, Setting.options(mark: mark))
-        try pull.bind(endpoint)
-        tell(endpoint: pull.lastEndpoint)
-        func end(_ seconds: Double) throws {
-            let report = context.report
-            pull.close()
-            try context.close()
-            tell(role: "pull", report: report, size: size, messages: count, seconds: seconds)
-        }
-        guard setting.isAsync else {
-            try end(receiveAll(pull, size: size, count: count))
-            return
-        }
-        Task {
-            do {
-                try end(await receiveAllAsync(pull, size: size, count: count))
-                exit(0)
-            } catch {
-                fail("\(error)")
+        tell(endpoint: try pull.bind(endpoint))
+        let seconds =
+            setting.isAsync
+            ? try waitFor(context) { try await receiveAllAsync(pull, size: size, count: count) }
+            : try receiveAll(pull, size: size, count: count)
+        let report = context.report
+        checkBackend(report)
+        pull.close()
+        context.closeCleanly()
+        tell(role: "pull", report: report, size: size, messages: count, seconds: seconds)
+    }
+
+    /// Runs a task where its messages arrive, on the loop's own thread, and blocks this thread meanwhile.
+    private static func waitFor(
+        _ context: Context, _ work: @escaping @Sendable () async throws -> Double
+    ) throws -> Double {
+        let result = Mutex<Result<Double, any Error>?>(nil)
+        let done = DispatchSemaphore(value: 0)
+        return try withoutActuallyEscaping(work) { work in
+            Task(executorPreference: context.executor) {
+                let outcome: Result<Double, any Error>
+                do { outcome = .success(try await work()) } catch { outcome = .failure(error) }
+                result.withLock { $0 = outcome }
+                done.signal()
             }
+            done.wait()
+            return try result.withLock { $0! }.get()
         }
-        while true { pause() }
     }
 
     static func push(_ setting: Setting, endpoint: String, size: Int, count: UInt64, mark: Int) throws {
@@ -36,8 +45,9 @@ enum Throughput {
         try push.connect(endpoint)
         try sendAll(push, size: size, count: count)
         let report = context.report
+        checkBackend(report)
         push.close()
-        try context.close()  // waits until all has left
+        context.closeCleanly()  // waits until all has left
         tell(role: "push", report: report, size: size, messages: count, seconds: 0)
     }
 
@@ -53,9 +63,10 @@ enum Throughput {
         let seconds = try receiveAll(pull, size: size, count: count)
         sender.join()
         let report = context.report
+        checkBackend(report)
         push.close()
         pull.close()
-        try context.close()
+        context.closeCleanly()
         tell(role: "inproc", report: report, size: size, messages: count, seconds: seconds)
     }
 }

@@ -40,14 +40,18 @@ do {
     switch (words.first, words.count) {
     case ("pull", 5):
         try Throughput.pull(
-            setting, endpoint: words[1], size: number(words[2]), count: UInt64(number(words[3])), mark: number(words[4]))
+            setting, endpoint: words[1], size: number(words[2]), count: UInt64(number(words[3])),
+            mark: number(words[4]))
     case ("push", 5):
         setting.isAsync = false
         try Throughput.push(
-            setting, endpoint: words[1], size: number(words[2]), count: UInt64(number(words[3])), mark: number(words[4]))
+            setting, endpoint: words[1], size: number(words[2]), count: UInt64(number(words[3])),
+            mark: number(words[4]))
     case ("inproc", 3): try Throughput.inproc(setting, size: number(words[1]), count: UInt64(number(words[2])))
-    case ("req", 4): try Latency.req(setting, endpoint: words[1], size: number(words[2]), count: UInt64(number(words[3])))
-    case ("rep", 4): try Latency.rep(setting, endpoint: words[1], size: number(words[2]), count: UInt64(number(words[3])))
+    case ("req", 4):
+        try Latency.req(setting, endpoint: words[1], size: number(words[2]), count: UInt64(number(words[3])))
+    case ("rep", 4):
+        try Latency.rep(setting, endpoint: words[1], size: number(words[2]), count: UInt64(number(words[3])))
     case ("pull-idle", 2): try Idle.pull(setting, endpoint: words[1])
     case ("router-idle", 2): try Idle.router(setting, endpoint: words[1])
     case ("echo-server", 1): try serveEcho(on: setting.backend)
