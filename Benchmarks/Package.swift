@@ -26,7 +26,6 @@ let package = Package(
                 "CSupport", .product(name: "Proactor", package: "swift-proactor"),
                 .product(name: "ZeroMQ", package: "swift-proactor"),
             ],
-            exclude: ["Messaging"],  // until module ZeroMQ has its sockets
             swiftSettings: settings),
         .executableTarget(
             name: "echo-minimal", dependencies: ["CSupport"], cSettings: gnu,

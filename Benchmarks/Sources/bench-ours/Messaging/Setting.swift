@@ -11,7 +11,7 @@ struct Setting {
 
     func makeContext() throws(ZeroMQError) -> Context {
         try Context(
-            backend: backend == .ioUring ? .ioUring : .epoll,
+            backend: .automatic,
             mode: isCallerDriven ? .callerDriven : .background(loops: 1))
     }
 

@@ -25,18 +25,21 @@ enum Throughput {
     private static func waitFor(
         _ context: Context, _ work: @escaping @Sendable () async throws -> Double
     ) throws -> Double {
-        let result = Mutex<Result<Double, any Error>?>(nil)
+        let result = Outcome()
         let done = DispatchSemaphore(value: 0)
-        return try withoutActuallyEscaping(work) { work in
-            Task(executorPreference: context.executor) {
-                let outcome: Result<Double, any Error>
-                do { outcome = .success(try await work()) } catch { outcome = .failure(error) }
-                result.withLock { $0 = outcome }
-                done.signal()
-            }
-            done.wait()
-            return try result.withLock { $0! }.get()
+        Task(executorPreference: context.executor) {
+            do { result.set(.success(try await work())) } catch { result.set(.failure(error)) }
+            done.signal()
         }
+        done.wait()
+        return try result.get()
+    }
+
+    /// What a task leaves for the thread that waits for it.
+    private final class Outcome: Sendable {
+        private let value = Mutex<Result<Double, any Error>?>(nil)
+        func set(_ result: Result<Double, any Error>) { value.withLock { $0 = result } }
+        func get() throws -> Double { try value.withLock { $0! }.get() }  // set before the semaphore
     }
 
     static func push(_ setting: Setting, endpoint: String, size: Int, count: UInt64, mark: Int) throws {
