@@ -43,8 +43,9 @@ sanitize-thread: setup
 	TSAN_OPTIONS="halt_on_error=1 $$TSAN_OPTIONS" \
 	$(SWIFT) test --disable-xctest --sanitize=thread --scratch-path .build-tsan --skip $(UNSANITIZED)
 
-bench: setup ## Compare with libzmq in the same run; writes Benchmarks/results
-	$(SWIFT) run -c release --package-path Benchmarks bench
+bench: setup ## Compare with libzmq in the same run; writes Benchmarks/results (options in BENCH="--quick …")
+	$(SWIFT) build -c release --package-path Benchmarks
+	$(SWIFT) run -c release --package-path Benchmarks --skip-build bench $(BENCH)
 
 lint: ## Formatting and the rules of the house
 	$(SWIFT) format lint --strict -r $(FORMATTED)
