@@ -42,8 +42,8 @@ public struct MessageScanner: Hashable, Sendable {
             case needMore(frameStart: Int, header: FrameHeader?)
             /// A command frame, perhaps inside a multipart message. Act on it, then call again from `consumed`.
             case command(body: Range<Int>, frame: Range<Int>)
-            /// Enough messages, or some before a frame that breaks a rule: deliver, then call again from
-            /// `consumed`; the next call tells about the broken frame.
+            /// Enough messages; or a frame that breaks a rule lies at `consumed`, behind good ones. Deliver, then
+            /// call again from there: in the second case that call throws.
             case limit
         }
 
@@ -100,8 +100,8 @@ public struct MessageScanner: Hashable, Sendable {
             do throws(ZMTPError) {
                 header = try validate(base + at, available: end - at)
             } catch {
-                // Whole messages before a broken frame are delivered: the next call meets the frame again.
-                guard messages > 0 else { throw error }
+                // What lies before a broken frame is told first: the next call meets the frame again.
+                guard at > from else { throw error }
                 stop = .limit
                 break walk
             }

@@ -74,7 +74,7 @@ struct GreetingTests {
     func stages() throws {
         var handshake = Handshake(dealer)
         func say(_ text: String) throws -> [UInt8] {
-            let used = try wire(text).withUnsafeBytes { bytes throws(ZMTPError) in try handshake.ingest(bytes) }
+            let used = try wire(text).withUnsafeBytes { try handshake.ingest($0) }
             #expect(used == wire(text).count)
             return handshake.takeOutput()
         }

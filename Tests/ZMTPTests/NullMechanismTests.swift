@@ -36,8 +36,8 @@ struct NullMechanismTests {
         var (toRight, toLeft) = (left.start(), right.start())
         while !toRight.isEmpty || !toLeft.isEmpty {
             let (forRight, forLeft) = (toRight, toLeft)
-            _ = try? forRight.withUnsafeBytes { bytes throws(ZMTPError) in try right.ingest(bytes) }
-            _ = try? forLeft.withUnsafeBytes { bytes throws(ZMTPError) in try left.ingest(bytes) }
+            _ = try? forRight.withUnsafeBytes { try right.ingest($0) }
+            _ = try? forLeft.withUnsafeBytes { try left.ingest($0) }
             (toRight, toLeft) = (left.takeOutput(), right.takeOutput())
         }
         return (left.result?.socketType, right.result?.socketType)
@@ -87,7 +87,7 @@ struct NullMechanismTests {
         for type in SocketType.allCases {
             var handshake = Handshake(HandshakeConfiguration(socketType: type))
             _ = handshake.start()
-            _ = try? wire(nullGreeting).withUnsafeBytes { b throws(ZMTPError) in try handshake.ingest(b) }
+            _ = try? wire(nullGreeting).withUnsafeBytes { try handshake.ingest($0) }
             let text = String(decoding: handshake.takeOutput(), as: UTF8.self)
             #expect(text.contains("Identity") == [.req, .dealer, .router].contains(type))
         }
@@ -180,7 +180,7 @@ struct NullMechanismTests {
         _ = handshake.start()
         for _ in 0..<2 {
             #expect(throws: ZMTPError.emptyFrameLength) {
-                _ = try [0].withUnsafeBytes { b throws(ZMTPError) in try handshake.ingest(b) }
+                _ = try [0].withUnsafeBytes { try handshake.ingest($0) }
             }
         }
         #expect(throws: ZMTPError.emptyFrameLength) { try handshake.resume() }
