@@ -99,6 +99,22 @@ static inline int proactor_eventfd_add(int fd) {
     }
 }
 
+/// writev(2) for a pipe end, which has no MSG_NOSIGNAL (RWF_NOSIGNAL is of 6.18): SIGPIPE is held back meanwhile
+/// and taken off the thread again.
+static inline int64_t proactor_write_silently(int fd, const struct iovec *list, int count) {
+    sigset_t pipe_signal, before, pending;
+    const struct timespec none = {0, 0};
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+    int64_t result = proactor_result(writev(fd, list, count));
+    if (result == -EPIPE && !sigismember(&pending, SIGPIPE))
+        while (sigtimedwait(&pipe_signal, NULL, &none) < 0 && errno == EINTR) {}
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
+
 /// epoll_pwait2(2), kernel 5.11: nanosecond timeouts. -ENOSYS below, where the caller rounds up to milliseconds.
 static inline int proactor_epoll_wait_ns(int fd, struct epoll_event *events, int count, const struct timespec *timeout) {
 #ifdef SYS_epoll_pwait2
