@@ -44,7 +44,6 @@ static const uint64_t PROACTOR_FUTEX_ANY = 0xffffffffu;        // FUTEX_BITSET_M
 
 // Flags that liburing defines through an enumeration, which Swift does not import as numbers.
 static const uint8_t PROACTOR_SQE_CQE_SKIP_SUCCESS = 1u << 6;  // 5.17
-static const uint8_t PROACTOR_SQE_ASYNC = 1u << 4;             // 5.6
 static const uint8_t PROACTOR_SQE_BUFFER_SELECT = 1u << 5;     // 5.7
 
 // ---- futex: how a blocked application thread sleeps (futex(2)) ----

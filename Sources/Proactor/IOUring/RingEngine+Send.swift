@@ -107,6 +107,9 @@ extension RingEngine {
         if traits.contains(.continues) { flags |= Int32(MSG_WAITALL) }
         if operation.pointee.kind != .send {
             let header = socket.messages.pointer(to: \.outputHeader)!
+            if operation.pointee.kind == .sendDatagram, socket.messages.pointee.isForUnix {
+                flags |= Int32(MSG_DONTWAIT)
+            }
             ring.submitSendMessage(descriptor, header, flags: flags, token)
             return
         }
@@ -173,6 +176,12 @@ extension RingEngine {
         let isCancelled = operation.pointee.isCancelled
         switch -result {
         case EINTR where !isCancelled: return submitSend(socket)
+        case EAGAIN
+        where !isCancelled && operation.pointee.kind == .sendDatagram
+            && socket.messages.pointee.isForUnix:
+            // The receiver's queue is full, and an unconnected sender is not told when it has room. Waiting in the
+            // kernel is no way either: its second attempt sends no bytes (seen on 6.18).
+            return rest(operation, for: Self.retryPause)
         case EAGAIN where !isCancelled: return pollFirst(operation, socket.pointee.descriptor, .writable)
         case ENOTSOCK where !isCancelled && !socket.pointee.state.contains(.pipe):
             becomePipe(socket)

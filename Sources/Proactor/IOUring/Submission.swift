@@ -79,12 +79,11 @@ extension Ring {
     }
 
     mutating func submitConnect(
-        _ descriptor: Int32, _ address: UnsafeRawPointer, length: socklen_t, blocking: Bool, _ userData: UInt64
+        _ descriptor: Int32, _ address: UnsafeRawPointer, length: socklen_t, _ userData: UInt64
     ) {
         let sqe = next()
         proactor_sqe_fill(sqe, UInt8(IORING_OP_CONNECT.rawValue), descriptor, address, 0, 0, userData)
         proactor_sqe_set_offset(sqe, UInt64(length))
-        if blocking { sqe.pointee.flags = PROACTOR_SQE_ASYNC }
     }
 
     mutating func submitPoll(_ descriptor: Int32, _ events: UInt32, _ userData: UInt64) {
