@@ -94,9 +94,9 @@ extension RingEngine {
             if socket.pointee.state.contains(.pipe) {
                 ring.submitRead(descriptor, into: memory, count: count, token)
             } else {
-                let flags = operation.pointee.traits.contains(.continues) ? Int32(MSG_WAITALL) : 0
-                ring.submitReceive(
-                    descriptor, into: memory, count: count, flags: flags, pollFirst: pollFirst, token)
+                // Not MSG_WAITALL: the kernel would report progress and swallow the error behind it, where the next
+                // receive must report it (law 4).
+                ring.submitReceive(descriptor, into: memory, count: count, flags: 0, pollFirst: pollFirst, token)
             }
         }
     }
@@ -118,7 +118,6 @@ extension RingEngine {
         let asked = min(operation.pointee.count - Int(operation.pointee.done), Self.largestTransfer)
         operation.pointee.done += entry.result
         note(drained: Int(entry.result) < asked && !entry.isSocketNonempty, socket)
-        // WAITALL continues in the kernel since 5.19; before, and after signals, short results come here.
         let isShort = entry.result > 0 && Int(operation.pointee.done) < operation.pointee.count
         if isShort, operation.pointee.traits.contains(.continues), !operation.pointee.isCancelled {
             return submitReceive(socket)
