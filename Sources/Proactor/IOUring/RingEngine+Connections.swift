@@ -81,13 +81,24 @@ extension RingEngine {
         backoffs.append(Backoff(timer: timer, operation: operation.pointee.token))
     }
 
-    /// Goes on with the accept whose pause this timer ended.
+    /// Lets a datagram rest that no readiness would call back.
+    mutating func restSend(_ operation: UnsafeMutablePointer<RingOperation>) {
+        operation.pointee.phase = .backingOff
+        let timer = timers.start(at: .now + .milliseconds(10), every: nil)
+        backoffs.append(Backoff(timer: timer, operation: operation.pointee.token))
+    }
+
+    /// Goes on with the accept or datagram whose pause this timer ended.
     /// - Returns: false if the timer is the program's.
     mutating func resumeBackoff(_ timer: Token) -> Bool {
         guard let index = backoffs.firstIndex(where: { $0.timer == timer }) else { return false }
         let token = backoffs.remove(at: index).operation
         let socket = sockets[Token(rawValue: token).slot]
         if socket.input.pointee.token == token { rearmAccept(socket) }
+        if socket.output.pointee.token == token {
+            tally.rearms += 1
+            submitSend(socket)
+        }
         return true
     }
 

@@ -101,6 +101,9 @@ extension RingEngine {
         inKernel += 1
         var flags = Int32(MSG_NOSIGNAL)
         if traits.contains(.continues) { flags |= Int32(MSG_WAITALL) }
+        // The kernel's own second try would send what is left of an iterator that the first one has used up: an
+        // empty datagram (seen on 6.18). So it answers EAGAIN, and the whole is submitted again.
+        if operation.pointee.kind == .sendDatagram { flags |= Int32(MSG_DONTWAIT) }
         if operation.pointee.kind != .send {
             let header = socket.messages.pointer(to: \.outputHeader)!
             if socket.pointee.state.contains(.pipe) {
@@ -155,6 +158,7 @@ extension RingEngine {
         let isCancelled = operation.pointee.isCancelled
         switch -result {
         case EINTR where !isCancelled: return submitSend(socket)
+        case EAGAIN where !isCancelled && waitsWithoutEdge(socket): return restSend(operation)
         case EAGAIN where !isCancelled: return pollFirst(operation, socket.pointee.descriptor, .writable)
         case ENOTSOCK where !isCancelled && !socket.pointee.state.contains(.pipe):
             socket.pointee.state.insert(.pipe)
@@ -166,6 +170,12 @@ extension RingEngine {
             return finishSend(socket, operation.pointee.done, into: &batch)
         }
         finishSend(socket, isCancelled ? cancellation(of: result) : result, into: &batch)
+    }
+
+    /// A full queue at an unconnected Unix receiver tells its senders nothing: they count as writable all the time.
+    private func waitsWithoutEdge(_ socket: UnsafeMutablePointer<RingSocket>) -> Bool {
+        socket.output.pointee.kind == .sendDatagram
+            && Int32(socket.messages.pointee.outputAddress.ss_family) == AF_UNIX
     }
 
     private mutating func finishSend(

@@ -72,6 +72,7 @@ extension Ring {
     }
 
     mutating func submitWrite(_ descriptor: Int32, _ memory: UnsafeRawPointer, count: UInt32, _ userData: UInt64) {
+        writesPipes = true
         let sqe = next()
         proactor_sqe_fill(sqe, UInt8(IORING_OP_WRITE.rawValue), descriptor, memory, count, 0, userData)
         proactor_sqe_set_offset(sqe, .max)
@@ -80,6 +81,7 @@ extension Ring {
     mutating func submitWriteGather(
         _ descriptor: Int32, _ list: UnsafeMutablePointer<iovec>, count: UInt32, _ userData: UInt64
     ) {
+        writesPipes = true
         let sqe = next()
         proactor_sqe_fill(sqe, UInt8(IORING_OP_WRITEV.rawValue), descriptor, list, count, 0, userData)
         proactor_sqe_set_offset(sqe, .max)
