@@ -166,6 +166,7 @@ struct CancellationTests {
     func shutdown(fromLoop: Bool) async throws {
         let loop = try ProactorLoop()
         let (left, right) = try await pair(loop)
+        let (sender, silent) = try await pair(loop)
         let listener = try await loop.listen(on: loopback)
         let preference: LoopExecutor? = fromLoop ? loop.executor : nil
         let waits = [
@@ -175,7 +176,7 @@ struct CancellationTests {
                 await failure { try await loop.sleep(until: .after(.seconds(3600))) }
             },
             Task(executorPreference: preference) {
-                await failure { try await left.send([UInt8](repeating: 1, count: 10_000_000)) }
+                await failure { try await sender.send([UInt8](repeating: 1, count: 10_000_000)) }
             },
         ]
         await Task.yield()
@@ -186,6 +187,7 @@ struct CancellationTests {
         #expect(await failure { _ = try await loop.connect(to: listener.localAddress!) } == .shutDown)
         #expect(await failure { try await loop.sleep(until: .distantPast) } == .shutDown)
         #expect(await Task(executorPreference: loop.executor) { 42 }.value == 42)
+        withExtendedLifetime(silent) {}
     }
 
     @Test("A loop without references ends by itself, and its sockets with it")

@@ -172,6 +172,37 @@ struct ProactorFaceTests {
         #expect(closed == right)
     }
 
+    @Test("A connection accepted in the turn in which another is closed has a life of its own")
+    func slotReuse() throws {
+        var proactor = try Proactor()
+        let listener = try proactor.listen(on: loopback)
+        let address = proactor.localAddress(of: listener)!
+        proactor.acceptAll(on: listener)
+        for _ in 0..<20 {
+            let client = try proactor.connect(to: address)
+            let (victim, other) = try pair(&proactor)
+            proactor.close(victim)
+            proactor.close(other)
+            var server: Handle?
+            var isConnected = false
+            while server == nil || !isConnected {
+                for event in try proactor.wait(until: .after(.seconds(10))) {
+                    switch event {
+                    case .accepted(let handle, _): server = handle
+                    case .connected(client): isConnected = true
+                    default: break
+                    }
+                }
+            }
+            proactor.send(copying: [1], on: client)
+            proactor.receive(on: server!)
+            let count = try next(&proactor) { if case .received(_, let bytes) = $0 { bytes.count } else { nil } }
+            #expect(count == 1)
+            proactor.close(client)
+            proactor.close(server!)
+        }
+    }
+
     @Test("Wakes from another thread arrive with their values, in order")
     func wakes() throws {
         var proactor = try Proactor()

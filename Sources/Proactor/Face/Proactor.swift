@@ -35,6 +35,9 @@ public struct Proactor: ~Copyable {
     var leases: [UInt64]
     /// Pool buffers to recycle with the next wait, unless moved on.
     var lent: [UInt16] = []
+    /// Accepted in this batch, adopted after it: the slot of a socket whose `close` lies further back in the batch is
+    /// free already, and must not have a new owner before that completion is seen.
+    var arrivals: [(listener: Handle, descriptor: Int32)] = []
     /// Own buffers that came back this turn, until taken.
     var returned: [OwnedBuffer.Place?] = []
 
@@ -86,6 +89,7 @@ public struct Proactor: ~Copyable {
         events.removeAll(keepingCapacity: true)
         try backend.wait(until: deadline, into: &batch)
         for position in 0..<batch.count { translate(batch[position]) }
+        adoptArrivals()
         return events
     }
 
