@@ -27,8 +27,9 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The system's words for it, as strerror(3) gives them.
     public var description: String {
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: 128) { buffer in
-            // The GNU form may answer with a string of its own instead of filling the buffer.
-            String(cString: strerror_r(code, buffer.baseAddress!, buffer.count))
+            // The POSIX form fills the buffer, and says "Unknown error" for what it does not know.
+            strerror_r(code, buffer.baseAddress!, buffer.count)
+            return String(cString: buffer.baseAddress!)
         }
     }
 }

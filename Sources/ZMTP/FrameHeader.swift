@@ -72,7 +72,7 @@
 
 extension FrameHeader {
     /// Appends a header in its shortest form, for control bytes that are built in an array.
-    static func append(to output: inout [UInt8], flags: FrameFlags, bodyCount: Int) {
+    public static func append(to output: inout [UInt8], flags: FrameFlags, bodyCount: Int) {
         withUnsafeTemporaryAllocation(byteCount: maximumCount, alignment: 1) { room in
             let count = write(at: room.baseAddress!, flags: flags, bodyCount: bodyCount)
             output.append(contentsOf: room[..<count])

@@ -1,3 +1,5 @@
+import Glibc
+
 /// Immutable bytes with an owner: the body of a frame that is too large to lie in the frame itself.
 ///
 /// Sendable: the bytes are written before the value is shared and never after; for foreign memory its giver promises
@@ -8,17 +10,21 @@ class SharedBytes: @unchecked Sendable {
     init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 }
 
-/// Memory of our own.
+/// Memory of our own, from malloc(3).
 final class Storage: SharedBytes, @unchecked Sendable {
     /// Uninitialised memory of `count` bytes; the creator fills it before sharing it.
-    init(count: Int) {
-        super.init(UnsafeRawBufferPointer(UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 16)))
+    convenience init(count: Int) {
+        guard let memory = malloc(max(1, count)) else { fatalError("out of memory for a body of \(count) bytes") }
+        self.init(adopting: UnsafeMutableRawBufferPointer(start: memory, count: count))
     }
+
+    /// Takes over memory from malloc(3).
+    init(adopting memory: UnsafeMutableRawBufferPointer) { super.init(UnsafeRawBufferPointer(memory)) }
 
     /// For the creator only.
     var fillable: UnsafeMutableRawBufferPointer { UnsafeMutableRawBufferPointer(mutating: bytes) }
 
-    deinit { bytes.deallocate() }
+    deinit { free(UnsafeMutableRawPointer(mutating: bytes.baseAddress)) }
 }
 
 /// Memory given together with its release, which runs once, on whatever thread drops the last reference, with no

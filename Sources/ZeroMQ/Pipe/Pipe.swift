@@ -12,29 +12,36 @@ final class Pipe: @unchecked Sendable {
     let words: UnsafeMutablePointer<PipeWords>
     let writer: UnsafeMutablePointer<PipeWriter>
     let reader: UnsafeMutablePointer<PipeReader>
+    /// Who on the loop's thread serves this pipe. Touched by that thread only.
+    var server: PipeServer?
     private let dataNode: UnsafeMutablePointer<ReadyNode>
-    let roomNode: UnsafeMutablePointer<ReadyNode>
-    /// Where the consumer finds news of this pipe.
-    let readerList: ReadyList
+    private let roomNode: UnsafeMutablePointer<ReadyNode>
+    /// Where the consumer finds news of this pipe. The writer uses it only when it has won `idle`; so a pipe that was
+    /// made before its consumer (inproc, connected before it is bound) starts with nobody idle, and gets its list
+    /// before it is announced.
+    private(set) var readerList: ReadyList
     /// Where the writer finds news of this pipe.
     let writerList: ReadyList
-    /// Whom the bytes come from, for pipes that an application consumes; set before the pipe is shared.
-    let peer: Peer?
+    /// Whom the bytes come from, for pipes that an application consumes; set before the consumer meets the pipe.
+    private(set) var peer: Peer?
 
     /// - Parameters:
     ///   - mark: messages that may be published and not yet credited; 0 stands for `PipeWord.countBound`.
     ///   - byteMark: the same in bytes; 0 stands for `PipeWord.byteBound`.
-    init(mark: Int, byteMark: Int, pool: ChunkPool, readerList: ReadyList, writerList: ReadyList, peer: Peer? = nil) {
+    ///   - readerList: nil for a pipe whose consumer comes later (`join`).
+    init(
+        mark: Int, byteMark: Int, pool: ChunkPool, readerList: ReadyList?, writerList: ReadyList, peer: Peer? = nil
+    ) {
         words = .allocate(capacity: 1)
         writer = .allocate(capacity: 1)
         reader = .allocate(capacity: 1)
         dataNode = .allocate(capacity: 1)
         roomNode = .allocate(capacity: 1)
-        self.readerList = readerList
+        self.readerList = readerList ?? writerList
         self.writerList = writerList
         self.peer = peer
         let mark = mark == 0 ? PipeWord.countBound : min(mark, PipeWord.countBound)
-        words.initialize(to: PipeWords())
+        words.initialize(to: PipeWords(isIdle: readerList != nil))
         dataNode.initialize(to: ReadyNode(edge: .data, owner: Unmanaged.passUnretained(self)))
         roomNode.initialize(to: ReadyNode(edge: .room, owner: Unmanaged.passUnretained(self)))
         writer.initialize(
@@ -57,6 +64,13 @@ final class Pipe: @unchecked Sendable {
         }
     }
 
+    /// Gives the pipe the consumer that it was made without.
+    func join(_ readerList: ReadyList, peer: Peer) {
+        self.readerList = readerList
+        self.peer = peer
+        readerList.wake(announce(.data))
+    }
+
     /// Messages published and not yet credited, and their bytes; by any thread, at any time.
     var queued: (messages: Int, bytes: Int) {
         let room = PipeWord(rawValue: words.pointee.room.load(ordering: .acquiring))
@@ -76,4 +90,10 @@ final class Pipe: @unchecked Sendable {
     func notifyWriter(_ reason: ReadyReasons) -> Sleeper {
         withExtendedLifetime(self) { writerList.push(roomNode, reason) }
     }
+}
+
+/// Who serves a pipe on the loop's side.
+enum PipeServer {
+    case session(Session)
+    case dialer(Dialer)
 }

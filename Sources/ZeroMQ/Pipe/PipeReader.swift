@@ -285,10 +285,21 @@ extension PipeReader {
         boundaryPosition = newPosition
     }
 
-    /// Messages between the boundary and what is published: what would be lost if the pipe ended now.
+    /// Messages whose last byte has not gone.
     mutating func unsent() -> Int {
         _ = look()
         return remaining
+    }
+
+    /// Passes over everything published, for a pipe that nobody will consume any more.
+    /// - Returns: the messages passed over, and whether the writer must be woken.
+    mutating func skip() -> (messages: Int, owesWake: Bool) {
+        _ = look()
+        let lost = remaining
+        position &+= (published.position &- position) & PipeWord.positionMask
+        count &+= UInt64(lost)
+        boundaryPosition = position
+        return (lost, lost > 0 && credit(count: count, position: position))
     }
 }
 
@@ -321,10 +332,52 @@ struct ChainWalk {
     }
 
     /// Turns an offset beyond a segment's end into one within a later segment.
-    private mutating func settle() {
+    fileprivate mutating func settle() {
         while let piece = segment, let next = piece.following, offset >= piece.pointee.end {
             offset -= piece.pointee.end
             segment = next
         }
+    }
+}
+
+// MARK: - ZMTP 1.0
+
+extension PipeReader {
+    /// The whole frames from the cursor on, in the form of ZMTP 1.0, about `limit` bytes of them but at least one.
+    /// - Returns: bytes of the chain that were translated (for `advance`), and what to send.
+    func translate(limit: Int) -> (bytes: Int, output: [UInt8]) {
+        var output: [UInt8] = []
+        var bytes = 0
+        var walk = ChainWalk(segment: head, offset: offset, position: position)
+        let end = position &+ ((published.position &- position) & PipeWord.positionMask)
+        while output.count < limit, let frame = walk.frame(limit: end) {
+            V1FrameHeader.append(
+                to: &output, more: frame.header.flags.contains(.more), bodyCount: frame.header.bodyCount)
+            output.append(contentsOf: frame.body)
+            bytes += frame.header.headerCount + frame.header.bodyCount
+        }
+        return (bytes, output)
+    }
+}
+
+extension ChainWalk {
+    /// Goes over one frame and shows it; its body may be a segment of its own.
+    fileprivate mutating func frame(limit: UInt64) -> (header: FrameHeader, body: UnsafeRawBufferPointer)? {
+        let before = self
+        guard step(limit: limit) != nil, let piece = before.settled.segment else { return nil }
+        let start = piece.pointee.base + before.settled.offset
+        guard let header = FrameHeader.parse(start, available: .max) else { return nil }
+        if let next = piece.following, before.settled.offset + header.headerCount == piece.pointee.end,
+            header.bodyCount > 0
+        {
+            return (header, UnsafeRawBufferPointer(start: next.pointee.base, count: header.bodyCount))
+        }
+        return (header, UnsafeRawBufferPointer(start: start + header.headerCount, count: header.bodyCount))
+    }
+
+    private var settled: ChainWalk {
+        var copy = self
+        copy.settle()
+        return copy
     }
 }

@@ -54,7 +54,7 @@ struct PipeWord: Equatable {
 /// about to sleep sets its flag by a compare-exchange that expects the very value it judged. Who clears a flag owes
 /// exactly one wake. `Models/` holds the proof.
 struct PipeWords: ~Copyable {
-    let data = Atomic<UInt64>(PipeWord.idle | PipeWord.bare)
+    let data: Atomic<UInt64>
     /// The first chunk after `bare`: written by the writer before it publishes, read by the consumer that finds it
     /// has none.
     var first: Segment?
@@ -63,4 +63,6 @@ struct PipeWords: ~Copyable {
     private let gap1: (UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0)
     let room = Atomic<UInt64>(0)
     private let gap2: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0)
+
+    init(isIdle: Bool) { data = Atomic(PipeWord.bare | (isIdle ? PipeWord.idle : 0)) }
 }

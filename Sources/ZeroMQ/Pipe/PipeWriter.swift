@@ -74,11 +74,8 @@ struct PipeWriter: ~Copyable {
         }
     }
 
-    /// Messages that are published and not yet credited, by the latest word.
-    mutating func pending() -> Int {
-        _ = refreshRoom()
-        return Int(count &- creditedCount)
-    }
+    /// Messages that are published and not yet credited, as far as is known: never less than there are.
+    var pendingAtMost: Int { Int(count &- creditedCount) }
 
     // MARK: Writing
 

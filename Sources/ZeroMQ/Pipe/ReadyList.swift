@@ -1,4 +1,4 @@
-import CLiburing
+import Glibc
 import Proactor
 import Synchronization
 
@@ -56,8 +56,12 @@ final class ReadyList: @unchecked Sendable {
 
     private let head: UnsafeMutablePointer<Atomic<UInt>>
     private var suspended: UnsafeContinuation<Void, Never>?
+    /// Wakes a loop out of its wait; nil where a thread sleeps on the futex, or where the loop's own thread is the
+    /// only pusher that matters (caller-driven).
+    private let waker: Waker?
 
-    init() {
+    init(waker: Waker? = nil) {
+        self.waker = waker
         head = .allocate(capacity: 1)
         head.initialize(to: Atomic(Self.empty))
     }
@@ -92,11 +96,18 @@ final class ReadyList: @unchecked Sendable {
         return top == Self.asleep ? .thread : top == Self.suspendedMark ? .task : .none
     }
 
-    /// Wakes whom a push found asleep in a socket's list. By whoever pushed.
+    /// Wakes whom a push found asleep. By whoever pushed.
+    @inline(__always)
     func wake(_ sleeper: Sleeper) {
+        if sleeper != .none { rouse(sleeper) }
+    }
+
+    @inline(never)
+    private func rouse(_ sleeper: Sleeper) {
         switch sleeper {
         case .none: break
-        case .thread: _ = proactor_futex_wake(futex, 1)
+        case .thread:
+            if let waker { waker.wake() } else { Futex.wake(futex) }
         case .task: resume()
         }
     }
@@ -149,26 +160,21 @@ final class ReadyList: @unchecked Sendable {
     /// - Returns: 0 or a negative errno (-ETIMEDOUT, -EINTR).
     func sleep(until deadline: Deadline?) -> Int32 {
         guard fallAsleep() else { return 0 }
-        var result: Int32
-        if let deadline {
-            var time = timespec(
-                tv_sec: Int(deadline.nanoseconds / 1_000_000_000), tv_nsec: Int(deadline.nanoseconds % 1_000_000_000))
-            result = proactor_futex_wait(futex, UInt32(Self.asleep), &time)
-        } else {
-            result = proactor_futex_wait(futex, UInt32(Self.asleep), nil)
-        }
+        var result = Futex.wait(futex, while: UInt32(Self.asleep), until: deadline)
         wakeUp()
         if result == -EAGAIN { result = 0 }
         return result
     }
 
     /// Suspends the calling task until something is pushed. At once, if something is there.
-    func suspend() async {
+    /// - Parameter isCancelled: asked after the mark is set, so that a cancellation just before it is not missed.
+    nonisolated(nonsending) func suspend(unless isCancelled: () -> Bool) async {
         await withUnsafeContinuation { continuation in
             suspended = continuation
             let (exchanged, _) = head.pointee.compareExchange(
                 expected: Self.empty, desired: Self.suspendedMark, ordering: .acquiringAndReleasing)
-            if !exchanged { resume() }
+            if !exchanged { return resume() }
+            if isCancelled() { interrupt() }
         }
     }
 

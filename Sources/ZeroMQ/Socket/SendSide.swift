@@ -76,12 +76,14 @@ struct SendSide: ~Copyable {
     }
 
     /// Publishes the message just put into a pipe. One exchange; a wake only if nobody was consuming.
+    /// - Returns: whether nobody was.
     @inline(__always)
-    mutating func publish(_ pipe: Pipe) {
+    @discardableResult
+    mutating func publish(_ pipe: Pipe) -> Bool {
         let keeps = ready.count == 1 && blocked.isEmpty
-        if pipe.writer.pointee.publish(keep: keeps) {
-            pipe.readerList.wake(pipe.announce(.data))
-        }
+        guard pipe.writer.pointee.publish(keep: keeps) else { return false }
+        pipe.readerList.wake(pipe.announce(.data))
+        return true
     }
 
     /// Takes the news: peers that came, have room again, or are gone.
@@ -108,10 +110,11 @@ struct SendSide: ~Copyable {
         }
     }
 
-    /// Forgets a pipe whose consumer is gone; what it still held is counted as lost with the peer.
+    /// Forgets a pipe whose consumer is gone; what was published since then is lost with the peer.
     private mutating func remove(_ pipe: Pipe) {
         ready.removeAll { $0 === pipe }
         blocked.removeAll { $0 === pipe }
+        losses.add(pipe.queued.messages, .peerGone)
         pipe.writer.pointee.letGo()
     }
 
@@ -124,9 +127,14 @@ struct SendSide: ~Copyable {
         return true
     }
 
-    /// Pipes at present, for closing and statistics.
-    mutating func pipes() -> [Pipe] {
-        settle()
-        return ready + blocked
+    /// Whether the pipe still leads to somebody.
+    func contains(_ pipe: Pipe) -> Bool {
+        ready.contains { $0 === pipe } || blocked.contains { $0 === pipe }
+    }
+
+    /// Waits for this pipe's room as well (a ROUTER whose peer is at its mark).
+    mutating func block(_ pipe: Pipe) {
+        guard let index = ready.firstIndex(where: { $0 === pipe }) else { return }
+        blocked.append(ready.remove(at: index))
     }
 }

@@ -1,0 +1,192 @@
+import Logging
+import Proactor
+import Synchronization
+import ZMTP
+
+/// What contexts, sockets and loops share.
+final class ContextCore: Sendable {
+    let logger: Logger?
+    let report = Mutex<EngineReport?>(nil)
+    let executors = Mutex<[LoopExecutor]>([])
+    let driver = Mutex<CallerDriver?>(nil)
+    let inproc = InprocRegistry()
+    private let doors = Mutex<[LoopDoor]>([])
+    private let threads = Mutex<[LoopThread]>([])
+    private let sockets = Mutex<[ObjectIdentifier: SocketCore]>([:])
+    private let isClosed = Atomic<Bool>(false)
+    private let ids = Atomic<UInt64>(0)
+    private let turn = Atomic<Int>(0)
+    private let routingSeed = Atomic<UInt32>(UInt32.random(in: 0...(.max)))
+    private let undelivered = Mutex<[(endpoint: String, messages: Int)]>([])
+    /// Counts sockets that have let go; closers sleep on it.
+    private let progress = FutexCounter()
+
+    init(logger: Logger?) { self.logger = logger }
+
+    // MARK: Loops
+
+    /// The one switch over backends is in `Context`; from here on everything is generic and specialised.
+    func start<B: Backend & ~Copyable & SendableMetatype>(
+        _ backend: B.Type, _ report: EngineReport, _ mode: Context.Mode, _ engine: EngineConfiguration
+    ) throws(ProactorError) {
+        self.report.withLock { $0 = report }
+        switch mode {
+        case .callerDriven:
+            let loop = Loop<B>(backend: try B(engine), context: self, isCallerDriven: true)
+            doors.withLock { $0 = [loop.door] }
+            executors.withLock { $0 = [loop.executor] }
+            driver.withLock { $0 = CallerDriver { (deadline) throws(ProactorError) in try loop.turn(until: deadline) } }
+        case .background(let count):
+            precondition(1...64 ~= count, "a context has 1 to 64 loops, not \(count)")
+            for index in 0..<count {
+                let thread = LoopThread(name: "zeromq-\(index)")
+                let (door, executor) = try thread.start { [self] started throws(ProactorError) in
+                    let loop = Loop<B>(backend: try B(engine), context: self, isCallerDriven: false)
+                    started(loop.door, loop.executor)
+                    try loop.run()
+                }
+                threads.withLock { $0.append(thread) }
+                doors.withLock { $0.append(door) }
+                executors.withLock { $0.append(executor) }
+            }
+        }
+    }
+
+    /// The loop for the next connection.
+    func nextDoor() -> LoopDoor {
+        let index = turn.add(1, ordering: .relaxed).oldValue
+        return doors.withLock { $0[index % $0.count] }
+    }
+
+    var allDoors: [LoopDoor] { doors.withLock { $0 } }
+
+    var isOnLoopThread: Bool { threads.withLock { $0.contains { $0.isCurrent } } }
+
+    func nextID() -> UInt64 { ids.add(1, ordering: .relaxed).newValue }
+
+    /// A name for a peer that gave none: a zero byte, which no peer may choose, and a number.
+    func makeRoutingID() -> Frame {
+        let number = routingSeed.add(1, ordering: .relaxed).newValue
+        return Frame([0, UInt8(number >> 24), UInt8(number >> 16 & 255), UInt8(number >> 8 & 255), UInt8(number & 255)])
+    }
+
+    // MARK: Sockets
+
+    func register(_ core: SocketCore) throws(ZeroMQError) {
+        let isOpen = sockets.withLock { sockets in
+            guard !isClosed.load(ordering: .acquiring) else { return false }
+            sockets[ObjectIdentifier(core)] = core
+            return true
+        }
+        guard isOpen else { throw ZeroMQError(.contextClosed, "cannot make a socket: the context was closed") }
+    }
+
+    /// Ends a socket: waits end, endpoints go, unsent messages have until `linger`.
+    func close(_ core: SocketCore, as phase: SocketCore.Phase, linger: Deadline?) {
+        let (isFirst, _) = core.phase.compareExchange(
+            expected: .open, desired: phase, ordering: .acquiringAndReleasing)
+        core.endWaits(phase)
+        guard isFirst else { return }
+        inproc.leave(core)
+        core.leaveInproc()
+        let doors = doors.withLock { $0 }
+        core.loopsLeft.store(doors.count, ordering: .releasing)
+        for door in doors { door.post(.close(core, linger: linger)) }
+    }
+
+    /// A loop holds nothing of a closed socket any more.
+    func loopLeft(_ core: SocketCore) {
+        guard core.loopsLeft.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 else { return }
+        let (lost, monitors) = core.registry.withLock { registry in
+            defer { registry.monitors = [] }
+            return (registry.undelivered, registry.monitors)
+        }
+        for monitor in monitors { monitor.close() }
+        undelivered.withLock { $0.append(contentsOf: lost) }
+        sockets.withLock { $0[ObjectIdentifier(core)] = nil }
+        progress.advance()
+    }
+
+    func close(by deadline: Deadline) -> Context.ShutdownReport {
+        isClosed.store(true, ordering: .releasing)
+        for core in sockets.withLock({ Array($0.values) }) {
+            let linger = core.options.linger.map { min(Deadline.after($0), deadline) } ?? deadline
+            close(core, as: .terminated, linger: linger)
+        }
+        // Linger ends at the deadline at the latest; what a loop needs to let go after it is a few turns.
+        let patience = deadline + .seconds(2)
+        let isComplete = wait(until: patience) { self.sockets.withLock(\.isEmpty) }
+        stop()
+        return Context.ShutdownReport(undelivered: undelivered.withLock { $0 }, isComplete: isComplete)
+    }
+
+    /// Waits for a condition that `progress` announces.
+    func wait(until deadline: Deadline, _ condition: () -> Bool) -> Bool {
+        while true {
+            let seen = progress.value
+            if condition() { return true }
+            if Deadline.now >= deadline { return false }
+            if let driver = driver.withLock({ $0 }) {
+                guard (try? driver.turn(until: deadline)) != nil else { return false }
+            } else {
+                progress.sleep(while: seen, until: deadline)
+            }
+        }
+    }
+
+    /// Ends the loops; sockets that are still open end with them.
+    func stop() {
+        let doors = doors.withLock { doors in
+            defer { doors = [] }
+            return doors
+        }
+        let threads = threads.withLock { threads in
+            defer { threads = [] }
+            return threads
+        }
+        for core in sockets.withLock({ Array($0.values) }) { core.endWaits(.terminated) }
+        for door in doors { door.post(.stop) }
+        for thread in threads { thread.join() }
+        driver.withLock { $0 = nil }
+        sockets.withLock { $0 = [:] }
+    }
+
+    // MARK: Logging
+
+    /// What monitors get, for the log.
+    func log(_ type: SocketType, _ kind: SocketEvent.Kind, _ endpoint: String, _ peer: SocketAddress?) {
+        guard let logger else { return }
+        logger.debug("\(kind)", metadata: ["socket": "\(type)", "endpoint": "\(endpoint)", "peer": "\(peer.map(\.description) ?? "")"])
+    }
+}
+
+/// A number that threads can wait to change.
+final class FutexCounter: Sendable {
+    private let word: Word
+
+    /// Sendable: one atomic at a fixed address.
+    private final class Word: @unchecked Sendable {
+        let pointer: UnsafeMutablePointer<Atomic<UInt32>>
+        init() {
+            pointer = .allocate(capacity: 1)
+            pointer.initialize(to: Atomic(0))
+        }
+        deinit {
+            pointer.deinitialize(count: 1)
+            pointer.deallocate()
+        }
+    }
+
+    init() { word = Word() }
+
+    var value: UInt32 { word.pointer.pointee.load(ordering: .acquiring) }
+
+    func advance() {
+        word.pointer.pointee.add(1, ordering: .acquiringAndReleasing)
+        Futex.wake(word.pointer, count: .max)
+    }
+
+    func sleep(while seen: UInt32, until deadline: Deadline) {
+        _ = Futex.wait(word.pointer, while: seen, until: deadline)
+    }
+}

@@ -1,0 +1,321 @@
+import Proactor
+import ZMTP
+
+/// The receiving half of a session: bytes from the kernel become published messages.
+///
+/// A quiet connection waits by buffer select: it holds no memory, and what comes is copied out of the lent buffer
+/// into a chunk of the pipe, which is given up again at once. A busy one (it filled a lent buffer) receives straight
+/// into its pipe's chunk, behind its partial frame. A large body is received into storage of its own.
+final class Inflow {
+    enum Mode {
+        case quiet, hot, body
+    }
+
+    /// A missing rest of a body from here on is received into storage of its own.
+    private static let bodyThreshold = 32 << 10
+    /// Bodies up to this size get their storage at once; beyond, it grows as bytes arrive.
+    private static let trustedBody = 1 << 20
+    private static let hotMinimum = 16 << 10
+
+    private(set) var pipe: Pipe?
+    private var scanner = MessageScanner()
+    private var decoder: V1Decoder?
+    private var limits = ZMTPLimits()
+    private var mode = Mode.quiet
+    private var isReceiving = false
+    private var isPaused = false
+    /// Bytes behind the pipe's cursor that are not whole frames yet.
+    private var filled = 0
+    private var room = 0
+    private var chunkSize = 64 << 10
+    private var publishedPosition: UInt64 = 0
+    private var body: GrowingBody?
+    /// Traffic of a type that receives nothing (PUSH): partial frames, bounded by the limits.
+    private var ignored: [UInt8] = []
+    private var isOpen = false
+
+    /// The handshake is done.
+    func open(_ pipe: Pipe?, _ info: PeerInfo, _ limits: ZMTPLimits) {
+        self.pipe = pipe
+        self.limits = limits
+        scanner = MessageScanner(limits: limits, supportsCommands: info.supportsCommands)
+        if info.framing == .v1 { decoder = V1Decoder(limits: limits) }
+        isOpen = true
+    }
+
+    /// Whether the connection ends in the middle of a message.
+    var isCutShort: Bool { isOpen && (scanner.isInsideMessage || filled > 0 || body != nil) && !isPaused }
+
+    // MARK: Receiving
+
+    /// Starts the next receive, unless the application is behind by the whole mark.
+    func arm<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
+        guard !isReceiving, !isPaused else { return }
+        isReceiving = true
+        if let space = body?.space {
+            mode = .body
+            loop.backend.receive(session.handle, into: space, untilFull: false)
+        } else if mode == .hot, decoder == nil, let pipe {
+            let space = pipe.writer.pointee.room(behind: filled, minimum: Self.hotMinimum, chunk: chunkSize)
+            room = space.count
+            loop.backend.receive(session.handle, into: space, untilFull: false)
+        } else {
+            mode = .quiet
+            loop.backend.receive(session.handle, multishot: false)
+        }
+    }
+
+    func received<B: Backend & ~Copyable>(
+        _ completion: Completion, _ session: Session, on loop: Loop<B>
+    ) {
+        isReceiving = false
+        let count = Int(completion.result)
+        guard count > 0, session.phase != .closing else {
+            if completion.flags.contains(.buffer) { loop.backend.recycle(completion.buffer) }
+            if session.phase != .closing { session.end(.disconnected(completion.error), on: loop) }
+            return
+        }
+        do throws(ZMTPError) {
+            switch mode {
+            case .quiet: try takeLent(completion, count, session, on: loop)
+            case .hot: try takeOwn(count, session, on: loop)
+            case .body: try takeBody(count, session, on: loop)
+            }
+        } catch {
+            if session.phase != .closing { session.end(.protocolViolation(error), on: loop) }
+        }
+        guard session.phase == .handshaking || session.phase == .running else { return }
+        if session.outflow.hasControl { session.outflow.flush(session, on: loop) }
+        arm(session, on: loop)
+    }
+
+    private func takeLent<B: Backend & ~Copyable>(
+        _ completion: Completion, _ count: Int, _ session: Session, on loop: Loop<B>
+    ) throws(ZMTPError) {
+        defer { loop.backend.recycle(completion.buffer) }
+        let lent = loop.backend.buffer(completion.buffer)
+        var bytes = UnsafeRawBufferPointer(rebasing: lent[..<count])
+        if session.phase == .handshaking {
+            let used = session.shakeHands(bytes, on: loop)
+            bytes = UnsafeRawBufferPointer(rebasing: bytes[used...])
+        }
+        guard !bytes.isEmpty, isOpen, session.phase != .closing else { return }
+        if decoder != nil {
+            var translated: [UInt8] = []
+            try decoder!.decode(bytes, into: &translated)
+            try translated.withTypedBytes { bytes throws(ZMTPError) in try take(bytes, session, on: loop) }
+        } else {
+            try take(bytes, session, on: loop)
+        }
+        if count == lent.count, pipe != nil { mode = .hot }
+    }
+
+    /// Copies bytes into the pipe's chunk and walks them.
+    private func take<B: Backend & ~Copyable>(
+        _ bytes: UnsafeRawBufferPointer, _ session: Session, on loop: Loop<B>
+    ) throws(ZMTPError) {
+        guard let pipe else { return try ignore(bytes, session, on: loop) }
+        if body != nil {
+            // Only behind a decoder: what it yields continues the body.
+            return try continueBody(bytes, session, on: loop)
+        }
+        let space = pipe.writer.pointee.room(behind: filled, minimum: bytes.count, chunk: filled + bytes.count)
+        space.copyMemory(from: bytes)
+        filled += bytes.count
+        try walk(session, on: loop)
+        if filled == 0, !scanner.isInsideMessage, !isPaused { pipe.writer.pointee.letGo() }
+    }
+
+    private func takeOwn<B: Backend & ~Copyable>(
+        _ count: Int, _ session: Session, on loop: Loop<B>
+    ) throws(ZMTPError) {
+        filled += count
+        if count == room {
+            chunkSize = min(chunkSize * 2, ChunkPool.largest)
+        } else if count < Self.hotMinimum / 4 {
+            // It has gone quiet: the next wait holds no memory.
+            chunkSize = 64 << 10
+            mode = .quiet
+        }
+        try walk(session, on: loop)
+        if mode == .quiet, filled == 0, !scanner.isInsideMessage, !isPaused { pipe?.writer.pointee.letGo() }
+    }
+
+    // MARK: Walking frames
+
+    /// Publishes the whole messages among the filled bytes, as many as the mark allows.
+    private func walk<B: Backend & ~Copyable>(
+        _ session: Session, on loop: Loop<B>
+    ) throws(ZMTPError) {
+        guard let pipe else { return }
+        let writer = pipe.writer
+        while filled > 0 {
+            guard writer.pointee.hasRoom() else {
+                if writer.pointee.waitForRoom() {
+                    isPaused = true
+                    return
+                }
+                continue
+            }
+            let credit = writer.pointee.byteMark == PipeWord.byteBound
+                ? writer.pointee.mark - writer.pointee.pendingAtMost : 1
+            let start = UnsafeRawPointer(writer.pointee.cursor)
+            let scan = try scanner.scan(
+                UnsafeRawBufferPointer(start: start, count: filled), from: 0, maxMessages: credit)
+            let before = writer.pointee.position
+            writer.pointee.accept(bytes: scan.consumed, messages: scan.messages)
+            filled -= scan.consumed
+            if let end = scan.messageEnd { publish(pipe, before &+ UInt64(end), on: loop) }
+            switch scan.stop {
+            case .limit: continue
+            case .command(let range, _):
+                try session.obey(UnsafeRawBufferPointer(start: start + range.lowerBound, count: range.count), on: loop)
+                forgetCommands(writer)
+            case .needMore(_, let header):
+                if let header, header.bodyCount - (filled - header.headerCount) >= Self.bodyThreshold {
+                    startBody(header, start + scan.consumed)
+                }
+                return
+            }
+        }
+    }
+
+    private func publish<B: Backend & ~Copyable>(_ pipe: Pipe, _ position: UInt64, on loop: Loop<B>) {
+        publishedPosition = position
+        if pipe.writer.pointee.publish(position: position, keep: true) {
+            loop.wake(pipe.readerList, pipe.announce(.data))
+        }
+    }
+
+    /// Commands between messages leave no trace: nobody behind needs them, and heartbeats must not fill chunks.
+    private func forgetCommands(_ writer: UnsafeMutablePointer<PipeWriter>) {
+        let trace = writer.pointee.position &- publishedPosition
+        guard filled == 0, !scanner.isInsideMessage, trace > 0, trace <= UInt64(Int.max) else { return }
+        _ = writer.pointee.retract(Int(trace))
+    }
+
+    /// The application has made room.
+    func resume<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
+        guard isPaused, session.phase == .running else { return }
+        isPaused = false
+        do throws(ZMTPError) {
+            if let body, body.isComplete { try finishBody(session, on: loop) }
+            if !isPaused { try walk(session, on: loop) }
+        } catch {
+            return session.end(.protocolViolation(error), on: loop)
+        }
+        if session.outflow.hasControl { session.outflow.flush(session, on: loop) }
+        arm(session, on: loop)
+    }
+
+    // MARK: Large bodies
+
+    private func startBody(_ header: FrameHeader, _ start: UnsafeRawPointer) {
+        let have = filled - header.headerCount
+        let body = GrowingBody(header, trusted: Self.trustedBody)
+        body.append(UnsafeRawBufferPointer(start: start + header.headerCount, count: have))
+        self.body = body
+    }
+
+    private func takeBody<B: Backend & ~Copyable>(
+        _ count: Int, _ session: Session, on loop: Loop<B>
+    ) throws(ZMTPError) {
+        guard let body else { return }
+        body.filled(count)
+        mode = .hot
+        if body.isComplete { try finishBody(session, on: loop) }
+    }
+
+    private func continueBody<B: Backend & ~Copyable>(
+        _ bytes: UnsafeRawBufferPointer, _ session: Session, on loop: Loop<B>
+    ) throws(ZMTPError) {
+        guard let body else { return }
+        let part = min(bytes.count, body.missing)
+        body.append(UnsafeRawBufferPointer(rebasing: bytes[..<part]))
+        guard body.isComplete else { return }
+        try finishBody(session, on: loop)
+        if part < bytes.count { try take(UnsafeRawBufferPointer(rebasing: bytes[part...]), session, on: loop) }
+    }
+
+    /// The body is whole: it joins the chain where it lies.
+    private func finishBody<B: Backend & ~Copyable>(
+        _ session: Session, on loop: Loop<B>
+    ) throws(ZMTPError) {
+        guard let pipe, let body else { return }
+        let header = body.header
+        if !header.flags.contains(.command), !header.flags.contains(.more), !pipe.writer.pointee.hasRoom() {
+            // A message beyond the mark stays with the session until there is room.
+            if pipe.writer.pointee.waitForRoom() {
+                isPaused = true
+                return
+            }
+        }
+        self.body = nil
+        let ends = try scanner.acceptBody(flags: header.flags, bodyCount: header.bodyCount)
+        filled = 0
+        if header.flags.contains(.command) {
+            return try session.obey(body.bytes, on: loop)
+        }
+        let storage = body.takeStorage()
+        pipe.writer.pointee.accept(header: header.headerCount, extent: storage.bytes, owner: storage)
+        guard ends else { return }
+        pipe.writer.pointee.accept(bytes: 0, messages: 1)
+        publish(pipe, pipe.writer.pointee.position, on: loop)
+    }
+
+    // MARK: Traffic for a type that receives nothing
+
+    /// Walks and drops messages (30/PIPELINE: PUSH receives none); commands still count.
+    private func ignore<B: Backend & ~Copyable>(
+        _ bytes: UnsafeRawBufferPointer, _ session: Session, on loop: Loop<B>
+    ) throws(ZMTPError) {
+        ignored.append(contentsOf: bytes)
+        var from = 0
+        while true {
+            let scan = try ignored.withTypedBytes { bytes throws(ZMTPError) in
+                try scanner.scan(bytes, from: from, maxMessages: .max)
+            }
+            from = scan.consumed
+            guard case .command(let range, _) = scan.stop else { break }
+            try ignored.withTypedBytes { bytes throws(ZMTPError) in
+                try session.obey(UnsafeRawBufferPointer(rebasing: bytes[range]), on: loop)
+            }
+        }
+        ignored.removeFirst(from)
+        // Nothing of such a type's peer is worth more than a small frame's memory.
+        guard ignored.count <= limits.maximumCommandSize else { throw .messageTooLarge }
+    }
+
+    // MARK: The end
+
+    func close() {
+        body = nil
+        ignored = []
+        filled = 0
+        pipe?.server = nil
+        pipe?.writer.pointee.letGo()
+        pipe = nil
+        isOpen = false
+    }
+}
+
+extension Array where Element == UInt8 {
+    /// `withUnsafeBytes` for typed throws.
+    func withTypedBytes<Result, Failure: Error>(
+        _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try span.bytes.withTyped(body)
+    }
+}
+
+extension RawSpan {
+    fileprivate func withTyped<Result, Failure: Error>(
+        _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        var outcome: Swift.Result<Result, Failure>?
+        withUnsafeBytes { bytes in
+            do throws(Failure) { outcome = .success(try body(bytes)) } catch { outcome = .failure(error) }
+        }
+        return try outcome!.get()
+    }
+}

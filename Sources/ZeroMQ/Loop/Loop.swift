@@ -1,0 +1,305 @@
+import Proactor
+import Synchronization
+import ZMTP
+
+/// One loop: a backend, and everything that lives on its thread. Nothing in here is shared; others come in through
+/// `door`.
+///
+/// A turn takes the news (pipes, orders), waits, and hands each completion to whoever started the operation. What
+/// is started in a turn is submitted by the next wait: one kernel entry.
+final class Loop<B: Backend & ~Copyable> {
+    var backend: B
+    let door: LoopDoor
+    /// Runs Swift tasks on this thread.
+    let executor: LoopExecutor
+    /// Chunks of the pipes that this loop writes.
+    let pool = ChunkPool()
+    let context: ContextCore
+    private var batch: CompletionBatch
+    /// By slot of the handle.
+    private var owners: [Owner] = []
+    /// By slot of the timer.
+    private var timers: [TimerOwner] = []
+    /// By socket.
+    private var members: [ObjectIdentifier: Members] = [:]
+    private var alarms: [UInt64: Token] = [:]
+    private(set) var isStopped = false
+    /// Caller-driven loops never sleep in somebody else's name, so nothing has to wake them.
+    private let isCallerDriven: Bool
+
+    /// Who started the operations on a handle.
+    enum Owner {
+        case nobody
+        case session(Session)
+        case listener(Listener)
+        case dialer(Dialer)
+    }
+
+    /// Who waits for a timer.
+    enum TimerOwner {
+        case nobody
+        case handshake(Session)
+        case attempt(Dialer)
+        case pause(Dialer)
+        case linger(SocketCore)
+        case alarm(ReadyList, id: UInt64)
+    }
+
+    /// What a loop holds of one socket.
+    struct Members {
+        let core: SocketCore
+        var listeners: [Listener] = []
+        var dialers: [Dialer] = []
+        var sessions: [ObjectIdentifier: Session] = [:]
+        var isClosing = false
+        var lingerTimer: Token?
+
+        var isEmpty: Bool { listeners.isEmpty && dialers.isEmpty && sessions.isEmpty }
+    }
+
+    init(backend: consuming B, context: ContextCore, isCallerDriven: Bool) {
+        let door = LoopDoor(waker: isCallerDriven ? nil : backend.waker)
+        self.door = door
+        executor = LoopExecutor { [door] in door.nudge() }
+        self.backend = backend
+        self.context = context
+        self.isCallerDriven = isCallerDriven
+        batch = CompletionBatch(capacity: 256)
+    }
+
+    // MARK: Turning
+
+    /// Runs until stopped.
+    func run() throws(ProactorError) {
+        while !isStopped { try turn(until: nil) }
+    }
+
+    /// One turn: news, wait, completions.
+    func turn(until deadline: Deadline?) throws(ProactorError) {
+        var limit = deadline
+        if takeNews() || !door.list.fallAsleep() {
+            // Something is there or was just started: submit, but do not wait.
+            limit = .distantPast
+        }
+        try backend.wait(until: limit, into: &batch)
+        door.list.wakeUp()
+        for index in 0..<batch.count { dispatch(batch[index]) }
+    }
+
+    /// Serves pipes and orders in the order they came: a pipe's server is ordered before the pipe can have news.
+    private func takeNews() -> Bool {
+        door.list.take { edge, reasons, owner in
+            if let owner { return serve(owner.takeRetainedValue(), edge, reasons) }
+            for command in door.takeCommands() { obey(command) }
+            executor.runJobs()
+        }
+    }
+
+    private func serve(_ pipe: Pipe, _ edge: ReadyNode.Edge, _ reasons: ReadyReasons) {
+        switch (pipe.server, edge) {
+        case (.session(let session), .data): session.outboundArrived(on: self)
+        case (.session(let session), _): session.inboundHasRoom(on: self)
+        case (.dialer(let dialer), .data): dialer.pipeArrived()
+        case (.dialer, _), (nil, _): break  // the connection is gone; its pipe is a thing of the past
+        }
+    }
+
+    private func dispatch(_ completion: Completion) {
+        if completion.token.purpose == .timer { return expire(completion) }
+        let slot = Int(completion.token.slot)
+        guard slot < owners.count else { return }
+        switch owners[slot] {
+        case .session(let session): session.complete(completion, on: self)
+        case .listener(let listener): listener.complete(completion, on: self)
+        case .dialer(let dialer): dialer.complete(completion, on: self)
+        case .nobody: break
+        }
+    }
+
+    private func expire(_ completion: Completion) {
+        let slot = Int(completion.token.slot)
+        guard completion.result >= 0, slot < timers.count else { return }
+        let owner = timers[slot]
+        timers[slot] = .nobody
+        switch owner {
+        case .nobody: break
+        case .handshake(let session): session.handshakeTimedOut(on: self)
+        case .attempt(let dialer): dialer.attemptTimedOut(on: self)
+        case .pause(let dialer): dialer.attempt(on: self)
+        case .linger(let core): lingerIsOver(core)
+        case .alarm(let list, let id):
+            alarms[id] = nil
+            list.interrupt()
+        }
+    }
+
+    // MARK: Services for what lives here
+
+    /// Whose completions those of a handle are.
+    func own(_ handle: Handle, _ owner: Owner) {
+        let slot = Int(handle.slot)
+        while owners.count <= slot { owners.append(.nobody) }
+        owners[slot] = owner
+    }
+
+    func startTimer(after span: Duration, _ owner: TimerOwner) -> Token {
+        startTimer(at: .after(span), owner)
+    }
+
+    func startTimer(at deadline: Deadline, _ owner: TimerOwner) -> Token {
+        let token = backend.startTimer(at: deadline, every: nil)
+        let slot = Int(token.slot)
+        while timers.count <= slot { timers.append(.nobody) }
+        timers[slot] = owner
+        return token
+    }
+
+    func cancelTimer(_ token: Token?) {
+        guard let token else { return }
+        timers[Int(token.slot)] = .nobody
+        backend.cancel(token)
+    }
+
+    /// Wakes whom a push into a socket's list found asleep: through the ring where it can.
+    @inline(__always)
+    func wake(_ list: ReadyList, _ sleeper: Sleeper) {
+        switch sleeper {
+        case .none: break
+        case .thread: backend.wakeThread(sleepingOn: list.futex)
+        case .task: list.resume()
+        }
+    }
+
+    // MARK: Orders
+
+    private func obey(_ command: LoopCommand) {
+        switch command {
+        case .listen(let core, let endpoint, let text, let descriptor):
+            let listener = Listener(core, endpoint: endpoint, text: text)
+            guard !isClosing(core), listener.start(Descriptor(owning: descriptor), on: self) else { return }
+            member(core) { $0.listeners.append(listener) }
+        case .dial(let core, let endpoint, let target, let pipe):
+            let dialer = Dialer(core, endpoint: endpoint, target: target, pipe: pipe)
+            member(core) { $0.dialers.append(dialer) }
+            dialer.attempt(on: self)
+        case .serve(let core, let endpoint, let text, let descriptor):
+            let descriptor = Descriptor(owning: descriptor)
+            guard !isClosing(core) else { return }
+            startSession(core, endpoint: endpoint, text: text, descriptor, dialer: nil)
+        case .end(let core, let endpoint): end(core, endpoint)
+        case .close(let core, let linger): close(core, linger)
+        case .resolved(let core, let endpoint, let address):
+            members[ObjectIdentifier(core)]?.dialers.first { $0.endpoint == endpoint }?.resolved(address, on: self)
+        case .cut(let core, let peer):
+            members[ObjectIdentifier(core)]?.sessions.values.first { $0.peer?.id == peer }?
+                .end(.peerRefused("its identity was taken over"), on: self)
+        case .alarm(let list, let deadline, let id): alarms[id] = startTimer(at: deadline, .alarm(list, id: id))
+        case .cancelAlarm(let id): cancelTimer(alarms.removeValue(forKey: id))
+        case .stop: isStopped = true
+        }
+    }
+
+    private func isClosing(_ core: SocketCore) -> Bool { members[ObjectIdentifier(core)]?.isClosing ?? false }
+
+    private func member(_ core: SocketCore, _ change: (inout Members) -> Void) {
+        change(&members[ObjectIdentifier(core), default: Members(core: core)])
+    }
+
+    /// Begins to serve a connected descriptor.
+    func startSession(
+        _ core: SocketCore, endpoint: UInt64, text: String, _ descriptor: consuming Descriptor, dialer: Dialer?
+    ) {
+        do throws(ProactorError) {
+            let address = Descriptor.peerAddress(of: descriptor.number)
+            Transport.configure(descriptor.number, address, core.options)
+            let handle = try backend.adopt(descriptor)
+            startSession(core, endpoint: endpoint, text: text, handle, address, dialer: dialer)
+        } catch {
+            core.report(.disconnected(SystemError(code: error.errno)), text)
+        }
+    }
+
+    func startSession(
+        _ core: SocketCore, endpoint: UInt64, text: String, _ handle: Handle, _ address: SocketAddress?,
+        dialer: Dialer?
+    ) {
+        let session = Session(core, endpoint: endpoint, text: text, handle: handle, address: address, dialer: dialer)
+        own(handle, .session(session))
+        member(core) { $0.sessions[ObjectIdentifier(session)] = session }
+        dialer?.session = session
+        session.start(on: self)
+    }
+
+    // MARK: Ending
+
+    /// Gives up what a pipe still holds, under a reason, and tells its writer that nobody consumes any more. What is
+    /// published after this is counted by the writer when it hears of it.
+    func abandon(_ pipe: Pipe, _ core: SocketCore, _ reason: LossReason, _ text: String) {
+        _ = pipe.reader.pointee.seize()
+        pipe.server = nil
+        let (lost, owesWake) = pipe.reader.pointee.skip()
+        if owesWake { wake(pipe.writerList, pipe.notifyWriter(.room)) }
+        core.lose(lost, reason, endpoint: text)
+        if reason == .lingerOver, lost > 0 {
+            core.registry.withLock { $0.undelivered.append((text, lost)) }
+        }
+        wake(pipe.writerList, pipe.notifyWriter(.ended))
+    }
+
+    /// A session's descriptor is closed and nothing is in flight any more.
+    func ended(_ session: Session) {
+        own(session.handle, .nobody)
+        member(session.core) { $0.sessions[ObjectIdentifier(session)] = nil }
+        session.dialer?.lost(session, on: self)
+        settle(session.core)
+    }
+
+    func ended(_ listener: Listener, _ handle: Handle) {
+        own(handle, .nobody)
+        member(listener.core) { $0.listeners.removeAll { $0 === listener } }
+        settle(listener.core)
+    }
+
+    func ended(_ dialer: Dialer) {
+        member(dialer.core) { $0.dialers.removeAll { $0 === dialer } }
+        settle(dialer.core)
+    }
+
+    private func end(_ core: SocketCore, _ endpoint: UInt64) {
+        guard let those = members[ObjectIdentifier(core)] else { return }
+        for listener in those.listeners where listener.endpoint == endpoint { listener.close(on: self) }
+        for dialer in those.dialers where dialer.endpoint == endpoint { dialer.finish(on: self) }
+        for session in those.sessions.values where session.endpoint == endpoint && session.dialer == nil {
+            session.finish(on: self)
+        }
+    }
+
+    private func close(_ core: SocketCore, _ linger: Deadline?) {
+        member(core) { $0.isClosing = true }
+        if let linger {
+            let timer = startTimer(at: linger, .linger(core))
+            member(core) { $0.lingerTimer = timer }
+        }
+        guard let those = members[ObjectIdentifier(core)] else { return }
+        for listener in those.listeners { listener.close(on: self) }
+        for dialer in those.dialers { dialer.finish(on: self) }
+        for session in those.sessions.values where session.dialer == nil { session.finish(on: self) }
+        settle(core)
+    }
+
+    private func lingerIsOver(_ core: SocketCore) {
+        guard let those = members[ObjectIdentifier(core)] else { return }
+        for dialer in those.dialers { dialer.abandon(on: self) }
+        for session in those.sessions.values { session.abandon(on: self) }
+        settle(core)
+    }
+
+    /// Tells the socket when a closing loop holds nothing of it any more.
+    private func settle(_ core: SocketCore) {
+        let id = ObjectIdentifier(core)
+        guard let those = members[id], those.isClosing, those.isEmpty else { return }
+        cancelTimer(those.lingerTimer)
+        members[id] = nil
+        core.context.loopLeft(core)
+    }
+}

@@ -1,0 +1,132 @@
+import Glibc
+import Proactor
+import ZMTP
+
+/// The sending half of a session: control bytes of its own, then the pipe's bytes as they lie.
+///
+/// A send starts as soon as the connection is free and takes all that is there; what arrives meanwhile goes out
+/// together with the next. That is all the batching there is.
+final class Outflow {
+    /// One send takes at most this much.
+    private static let sendLimit = 256 << 10
+    /// Elements of one gather list.
+    private static let gatherLimit = 64
+    /// Control bytes that may wait; answers beyond it are not given.
+    static let controlBound = 4096
+
+    private(set) var pipe: Pipe?
+    /// Bytes of the session itself: handshake, PONG. They go at a message boundary, before the pipe's.
+    var control: [UInt8] = []
+    /// Whether the consuming side of the pipe is ours now.
+    var isConsumer = false
+    private var isSending = false
+    private var isControl = false
+    /// Memory of a control send or of a translated one; owned until its completion.
+    private var own: UnsafeMutableRawBufferPointer?
+    private var list: UnsafeMutableBufferPointer<iovec>?
+    private var framing = PeerInfo.Framing.v2
+    private var translated = 0
+
+    var hasControl: Bool { !control.isEmpty }
+    /// Whether something is in flight or waits to be sent.
+    var hasWork: Bool { isSending || isConsumer || hasControl }
+
+    func open(_ pipe: Pipe?, framing: PeerInfo.Framing) {
+        self.pipe = pipe
+        self.framing = framing
+    }
+
+    // MARK: Sending
+
+    func flush<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
+        guard !isSending, session.phase != .closing else { return }
+        if hasControl, !isConsumer || pipe!.reader.pointee.isAtBoundary { return sendControl(session, on: loop) }
+        guard isConsumer, let pipe, session.phase != .handshaking else { return }
+        let reader = pipe.reader
+        while reader.pointee.look() == 0 {
+            if reader.pointee.rest() {
+                isConsumer = false
+                if session.phase == .finishing { session.drained(on: loop) }
+                return
+            }
+        }
+        if framing == .v1 { return sendTranslated(pipe, session, on: loop) }
+        let list = gatherList()
+        let (elements, _) = reader.pointee.gather(into: list, limit: Self.sendLimit)
+        isSending = true
+        isControl = false
+        if elements == 1 {
+            loop.backend.send(
+                session.handle, UnsafeRawBufferPointer(start: list[0].iov_base, count: list[0].iov_len),
+                toCompletion: false)
+        } else {
+            loop.backend.send(
+                session.handle, gather: UnsafeMutableBufferPointer(rebasing: list[..<elements]), toCompletion: false)
+        }
+    }
+
+    func sent<B: Backend & ~Copyable>(_ completion: Completion, _ session: Session, on loop: Loop<B>) {
+        isSending = false
+        let wasOwn = isControl || translated > 0
+        if wasOwn { freeOwn() }
+        let bytes = Int(completion.result)
+        if bytes >= 0, !isControl, let pipe {
+            let taken = translated > 0 ? translated : bytes
+            if pipe.reader.pointee.advance(taken) { loop.wake(pipe.writerList, pipe.notifyWriter(.room)) }
+        }
+        translated = 0
+        guard session.phase != .closing else { return }
+        if bytes < 0 { return session.end(.disconnected(completion.error), on: loop) }
+        if isControl, session.phase == .finishing, !isConsumer, !hasControl { return session.drained(on: loop) }
+        flush(session, on: loop)
+    }
+
+    private func sendControl<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: control.count, alignment: 1)
+        memory.copyBytes(from: control)
+        own = memory
+        control = []
+        isSending = true
+        isControl = true
+        loop.backend.send(session.handle, UnsafeRawBufferPointer(memory), toCompletion: true)
+    }
+
+    private func gatherList() -> UnsafeMutableBufferPointer<iovec> {
+        if let list { return list }
+        let made = UnsafeMutableBufferPointer<iovec>.allocate(capacity: Self.gatherLimit)
+        list = made
+        return made
+    }
+
+    private func freeOwn() {
+        own?.deallocate()
+        own = nil
+    }
+
+    // MARK: ZMTP 1.0
+
+    /// Writes whole frames in the old form into memory of our own and sends that to completion.
+    private func sendTranslated<B: Backend & ~Copyable>(
+        _ pipe: Pipe, _ session: Session, on loop: Loop<B>
+    ) {
+        let (bytes, output) = pipe.reader.pointee.translate(limit: Self.sendLimit)
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: output.count, alignment: 1)
+        memory.copyBytes(from: output)
+        own = memory
+        translated = bytes
+        isSending = true
+        isControl = false
+        loop.backend.send(session.handle, UnsafeRawBufferPointer(memory), toCompletion: true)
+    }
+
+    // MARK: The end
+
+    func close() {
+        freeOwn()
+        list?.deallocate()
+        list = nil
+        control = []
+        pipe = nil
+        isConsumer = false
+    }
+}

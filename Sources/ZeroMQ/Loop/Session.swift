@@ -1,0 +1,205 @@
+import Glibc
+import Proactor
+import ZMTP
+
+/// One connection: its handshake, what it receives (`Inflow`) and what it sends (`Outflow`). Lives on one loop.
+///
+/// A session never outlives its operations: `end` closes the handle, and only the completion of that close, which
+/// comes after every other, lets the session go.
+final class Session {
+    enum Phase {
+        case handshaking
+        case running
+        /// Nothing more is received; what is queued is sent, then the connection ends.
+        case finishing
+        case closing
+    }
+
+    let core: SocketCore
+    let endpoint: UInt64
+    let text: String
+    let handle: Handle
+    let address: SocketAddress?
+    /// Who made the connection and will make the next; nil for accepted ones.
+    let dialer: Dialer?
+
+    private(set) var phase = Phase.handshaking
+    private var handshake: Handshake
+    private var handshakeTimer: Token?
+    /// Why a finishing session ends.
+    private var farewell = SocketEvent.Kind.closed
+    private(set) var peer: Peer?
+    let inflow = Inflow()
+    let outflow = Outflow()
+
+    init(
+        _ core: SocketCore, endpoint: UInt64, text: String, handle: Handle, address: SocketAddress?, dialer: Dialer?
+    ) {
+        self.core = core
+        self.endpoint = endpoint
+        self.text = text
+        self.handle = handle
+        self.address = address
+        self.dialer = dialer
+        handshake = Handshake(
+            HandshakeConfiguration(
+                socketType: core.type, identity: core.options.routingID.bytes, limits: core.options.protocolLimits))
+    }
+
+    // MARK: Life
+
+    func start<B: Backend & ~Copyable>(on loop: Loop<B>) {
+        handshakeTimer = loop.startTimer(after: core.options.handshakeTimeout, .handshake(self))
+        outflow.control.append(contentsOf: handshake.start())
+        outflow.flush(self, on: loop)
+        inflow.arm(self, on: loop)
+    }
+
+    func complete<B: Backend & ~Copyable>(_ completion: Completion, on loop: Loop<B>) {
+        switch completion.token.purpose {
+        case .receive: inflow.received(completion, self, on: loop)
+        case .send: outflow.sent(completion, self, on: loop)
+        case .close: closed(on: loop)
+        default: break
+        }
+    }
+
+    /// The outbound pipe is ours to consume: it has bytes.
+    func outboundArrived<B: Backend & ~Copyable>(on loop: Loop<B>) {
+        outflow.isConsumer = true
+        outflow.flush(self, on: loop)
+    }
+
+    /// The application has taken half of the mark.
+    func inboundHasRoom<B: Backend & ~Copyable>(on loop: Loop<B>) {
+        inflow.resume(self, on: loop)
+    }
+
+    // MARK: Handshake
+
+    /// Feeds the handshake.
+    /// - Returns: bytes that it took; the rest is traffic.
+    func shakeHands<B: Backend & ~Copyable>(_ bytes: UnsafeRawBufferPointer, on loop: Loop<B>) -> Int {
+        var used = 0
+        do throws(ZMTPError) {
+            used = try handshake.ingest(bytes)
+            outflow.control.append(contentsOf: handshake.takeOutput())
+        } catch {
+            // A last ERROR may tell the peer why; the connection ends once that has gone.
+            farewell = .handshakeFailed(error)
+            phase = .finishing
+            outflow.control.append(contentsOf: handshake.takeOutput())
+            outflow.flush(self, on: loop)
+            if !outflow.hasWork { drained(on: loop) }
+            return bytes.count
+        }
+        if let info = handshake.result { run(info, on: loop) }
+        outflow.flush(self, on: loop)
+        return used
+    }
+
+    private func run<B: Backend & ~Copyable>(_ info: PeerInfo, on loop: Loop<B>) {
+        loop.cancelTimer(handshakeTimer)
+        handshakeTimer = nil
+        let arrival = SocketCore.Arrival(
+            endpoint: text, address: address, socketType: info.socketType, identity: info.identity,
+            properties: Dictionary(info.metadata.properties.map { ($0.name, $0.value) }) { first, _ in first })
+        let admission = core.admit(
+            arrival, outbound: dialer?.pipe, door: loop.door, readerList: loop.door.list,
+            makeInbound: { core.makeInbound(pool: loop.pool, writerList: loop.door.list, peer: $0) })
+        switch admission {
+        case .refused(let why): end(.peerRefused(why), on: loop)
+        case .admitted(let connection):
+            phase = .running
+            peer = connection.peer
+            inflow.open(connection.inbound, info, core.options.protocolLimits)
+            connection.inbound?.server = .session(self)
+            outflow.open(connection.outbound, framing: info.framing)
+            connection.outbound?.server = .session(self)
+            if let dialer { dialer.established() }
+            if dialer?.pipe == nil, let pipe = connection.outbound {
+                loop.wake(pipe.writerList, pipe.notifyWriter(.attached))
+            } else if let dialer, dialer.isConsumer {
+                // The pipe filled while nobody was connected.
+                outflow.isConsumer = true
+                dialer.isConsumer = false
+            }
+            core.report(.handshakeSucceeded, text, peer: address)
+        }
+    }
+
+    func handshakeTimedOut<B: Backend & ~Copyable>(on loop: Loop<B>) {
+        handshakeTimer = nil
+        if phase == .handshaking { end(.handshakeTimedOut, on: loop) } else { drained(on: loop) }
+    }
+
+    // MARK: Commands of the peer
+
+    /// Reacts to a command in the traffic. Unknown ones are ignored (37/ZMTP, Framing: their meaning is open).
+    func obey<B: Backend & ~Copyable>(_ body: UnsafeRawBufferPointer, on loop: Loop<B>) throws(ZMTPError) {
+        let command = try Command(parsing: body)
+        switch command.name {
+        case .ping:
+            let (_, context) = try command.ping(in: body)
+            // A flood of PINGs meets a peer that does not read: answer only while few answers wait.
+            guard outflow.control.count < Outflow.controlBound else { return }
+            Command.appendPong(context: body[context], to: &outflow.control)
+        case .error: throw .refusedByPeer
+        default: break
+        }
+    }
+
+    // MARK: The end
+
+    /// Stops receiving, sends what is queued, then ends: an orderly close from our side.
+    func finish<B: Backend & ~Copyable>(on loop: Loop<B>) {
+        switch phase {
+        case .handshaking:
+            end(.closed, on: loop)
+        case .running:
+            phase = .finishing
+            outflow.flush(self, on: loop)
+            if !outflow.hasWork { end(.closed, on: loop) }
+        case .finishing, .closing: break
+        }
+    }
+
+    /// Ends at once; linger is over.
+    func abandon<B: Backend & ~Copyable>(on loop: Loop<B>) { end(.closed, on: loop) }
+
+    /// Everything queued went, in a session that is finishing.
+    func drained<B: Backend & ~Copyable>(on loop: Loop<B>) {
+        if phase == .finishing { end(farewell, on: loop) }
+    }
+
+    /// Ends the connection for the reason given. Further completions only free what they hold.
+    func end<B: Backend & ~Copyable>(_ reason: SocketEvent.Kind, on loop: Loop<B>) {
+        guard phase != .closing else { return }
+        phase = .closing
+        loop.cancelTimer(handshakeTimer)
+        handshakeTimer = nil
+        if inflow.isCutShort { core.lose(1, .cutShort, endpoint: text) }
+        loop.backend.close(handle)
+        dialer?.noteEnd(reason)
+        if case .closed = reason {} else { core.report(reason, text, peer: address) }
+    }
+
+    /// Nothing is in flight any more.
+    private func closed<B: Backend & ~Copyable>(on loop: Loop<B>) {
+        inflow.close()
+        if let peer { core.dismiss(peer.id) }
+        if let pipe = outflow.pipe {
+            if let dialer, dialer.pipe === pipe {
+                // Unsent messages stay; a half-sent one goes again, whole, on the next connection.
+                if outflow.isConsumer { dialer.isConsumer = true }
+                if outflow.isConsumer { pipe.reader.pointee.rewind() }
+                pipe.server = .dialer(dialer)
+            } else {
+                pipe.server = nil
+                loop.abandon(pipe, core, .peerGone, text)
+            }
+        }
+        outflow.close()
+        loop.ended(self)
+    }
+}

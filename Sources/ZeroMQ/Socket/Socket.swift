@@ -1,0 +1,190 @@
+import Proactor
+import Synchronization
+public import ZMTP
+
+/// What all sockets have: endpoints, options, events, statistics, an end.
+///
+/// A socket may be used from any thread or task; at most one sends and one receives at a time (more trap). Closing
+/// and asking may happen meanwhile.
+///
+/// Sendable: the one stored property is immutable and Sendable.
+public class Socket: @unchecked Sendable {
+    let core: SocketCore
+
+    init(_ type: SocketType, _ context: Context, _ options: SocketOptions) throws(ZeroMQError) {
+        core = try SocketCore(context.core, type, options)
+    }
+
+    deinit {
+        core.context.close(core, as: .closed, linger: core.options.linger.map { .after($0) })
+    }
+
+    /// The socket's type.
+    public final var type: SocketType { core.type }
+
+    // MARK: Patterns
+
+    /// Puts one single-frame message into a pipe, if a peer can take it. Patterns with something to say override it.
+    func offer(_ bytes: UnsafeRawBufferPointer) throws(ZeroMQError) -> SendResult {
+        guard let pipe = core.sender.pointee.choose() else { return .full }
+        pipe.writer.pointee.put([], bytes)
+        try core.commit(pipe)
+        return .sent
+    }
+
+    /// Puts one message into a pipe, if a peer can take it.
+    func offer(_ message: Message) throws(ZeroMQError) -> SendResult {
+        guard let pipe = core.sender.pointee.choose() else { return .full }
+        pipe.put(message, from: 0)
+        try core.commit(pipe)
+        return .sent
+    }
+
+    /// Looks at the message that a pipe has next, takes envelope frames off, or drops it.
+    /// - Returns: false if the message was dropped.
+    func admit(_ pipe: Pipe) -> Bool { true }
+
+    /// Before a receive: throws if the pattern does not allow one now.
+    func checkReceive() throws(ZeroMQError) {}
+
+    // MARK: Endpoints
+
+    /// Binds to `tcp://host:port` (`*` for any host or port), `ipc://path`, `ipc://@name` (abstract), `ipc://*`, or
+    /// `inproc://name`. A socket may bind and connect as often as it likes.
+    /// - Returns: the endpoint as it really is.
+    /// - Throws: `addressInUse`, `bindFailed`, `invalidEndpoint`, `unsupportedTransport`; nothing is bound then.
+    @discardableResult
+    public final func bind(_ endpoint: String) throws(ZeroMQError) -> String {
+        try core.checkOpen()
+        let parsed = try Endpoint(endpoint)
+        let id = core.context.nextID()
+        if case .inproc(let name) = parsed {
+            try core.context.inproc.bind(name, core)
+            core.add(id, parsed.description, door: nil, inproc: name)
+            return parsed.description
+        }
+        let (descriptor, actual) = try Transport.listen(parsed, core.options)
+        let door = core.context.nextDoor()
+        core.add(id, actual.description, door: door, inproc: nil)
+        door.post(.listen(core, endpoint: id, text: actual.description, descriptor: descriptor))
+        return actual.description
+    }
+
+    /// Connects, now or as soon as the other side is there, and again whenever the connection is lost.
+    /// - Throws: `invalidEndpoint`, `unsupportedTransport`; a peer that is not there is no error.
+    public final func connect(_ endpoint: String) throws(ZeroMQError) {
+        try core.checkOpen()
+        let target = try Endpoint(endpoint)
+        let id = core.context.nextID()
+        switch target {
+        case .inproc(let name):
+            core.add(id, target.description, door: nil, inproc: name)
+            return core.context.inproc.connect(name, core, endpoint: id)
+        case .tcp(let host, let port):
+            guard port != 0, host != "*" else {
+                throw ZeroMQError(.invalidEndpoint, "cannot connect \(endpoint): host and port must be given")
+            }
+        case .ipc(let path):
+            guard path != "*" else {
+                throw ZeroMQError(.invalidEndpoint, "cannot connect \(endpoint): a path or name must be given")
+            }
+        }
+        let door = core.context.nextDoor()
+        var pipe: Pipe?
+        if core.type.keepsQueueWhileAway, !core.options.isImmediate {
+            pipe = core.makeOutbound(readerList: door.list)
+        }
+        core.add(id, target.description, door: door, inproc: nil)
+        door.post(.dial(core, endpoint: id, target: target, pipe: pipe))
+        // Only now may the sender meet the pipe: the loop knows whose it is.
+        if let pipe { core.sender.pointee.list.wake(pipe.notifyWriter(.attached)) }
+        if let driver = core.callerDriver { try driver.turn(until: .distantPast) }
+    }
+
+    /// Ends a bind: no further connections, those there are finish sending and end.
+    /// - Throws: `endpointUnknown`.
+    public final func unbind(_ endpoint: String) throws(ZeroMQError) { try core.remove(endpoint) }
+
+    /// Ends a connect: what is queued is sent if the peer is there, then the connection ends.
+    /// - Throws: `endpointUnknown`.
+    public final func disconnect(_ endpoint: String) throws(ZeroMQError) { try core.remove(endpoint) }
+
+    /// The endpoint last bound or connected, as it really is; empty before.
+    public final var lastEndpoint: String { core.registry.withLock(\.lastEndpoint) }
+
+    // MARK: Seeing
+
+    /// A new listener to the socket's events.
+    /// - Parameter bound: events that may wait; beyond, the newest are lost with a count. Default 1024.
+    public final func monitor(bound: Int = 1024) -> SocketMonitor {
+        let monitor = SocketMonitor(bound: bound)
+        core.registry.withLock { $0.monitors.append(monitor) }
+        return monitor
+    }
+
+    /// Queue lengths and losses at this moment.
+    public final var statistics: SocketStatistics { SocketStatistics(core) }
+
+    // MARK: The end
+
+    /// Closes the socket: waiting calls end with `socketClosed`, endpoints go, unsent messages are kept for the
+    /// linger time. Returns at once; `Context.close` tells what was not delivered.
+    public final func close() {
+        core.context.close(core, as: .closed, linger: core.options.linger.map { .after($0) })
+        if let driver = core.callerDriver, driver.isOnThread { try? driver.turn(until: .distantPast) }
+    }
+}
+
+extension Pipe {
+    /// Puts the frames of a message from an index on; they are published together.
+    func put(_ message: Message, from start: Int) {
+        let last = message.count - 1
+        for index in start...last {
+            let frame = message[index]
+            frame.withUnsafeBytes { bytes in
+                let flags: FrameFlags = index == last ? [] : .more
+                if let owner = frame.owner {
+                    writer.pointee.put(flags, bytes, owner: owner)
+                } else {
+                    writer.pointee.put(flags, bytes)
+                }
+            }
+        }
+    }
+}
+
+extension SocketCore {
+    /// Publishes what was put into a pipe, and lets it leave.
+    @inline(__always)
+    func commit(_ pipe: Pipe) throws(ZeroMQError) {
+        let wasIdle = sender.pointee.publish(pipe)
+        if let callerDriver { try callerDriver.afterSend(pipe.queued.bytes, wasIdle: wasIdle) }
+    }
+
+    func add(_ id: UInt64, _ text: String, door: LoopDoor?, inproc: String?) {
+        registry.withLock { registry in
+            registry.entries.append(.init(id: id, text: text, door: door, inproc: inproc))
+            registry.lastEndpoint = text
+        }
+    }
+
+    func remove(_ text: String) throws(ZeroMQError) {
+        try checkOpen()
+        let wanted = try Endpoint(text).description
+        let entry = registry.withLock { registry -> Registry.Entry? in
+            guard let index = registry.entries.lastIndex(where: { $0.text == wanted }) else { return nil }
+            return registry.entries.remove(at: index)
+        }
+        guard let entry else {
+            throw ZeroMQError(.endpointUnknown, "this \(type) socket has neither bound nor connected \(text)")
+        }
+        if let name = entry.inproc {
+            context.inproc.unbind(name, self)
+            context.inproc.forget(name, self, endpoint: entry.id)
+        } else {
+            entry.door?.post(.end(self, endpoint: entry.id))
+            // Connections accepted for it may live on other loops.
+            for door in context.allDoors where door !== entry.door { door.post(.end(self, endpoint: entry.id)) }
+        }
+    }
+}

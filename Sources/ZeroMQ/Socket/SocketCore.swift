@@ -1,0 +1,250 @@
+import Proactor
+import Synchronization
+import ZMTP
+
+extension SocketType {
+    /// Messages go out to peers.
+    var sends: Bool { self != .pull }
+    /// Messages come in from peers.
+    var receives: Bool { self != .push }
+    /// Queues made by `connect` are kept while the peer is away (28/REQREP, 30/PIPELINE, 31/EXPAIR). ROUTER and REP
+    /// know a peer only once it has said who it is.
+    var keepsQueueWhileAway: Bool { self == .push || self == .pair || self == .req || self == .dealer }
+}
+
+/// What application threads and loops share of one socket.
+///
+/// Sendable: `sender` and `receiver` belong to the one thread that sends and the one that receives (each traps a
+/// second one); everything else is immutable, atomic or behind the mutex.
+final class SocketCore: @unchecked Sendable {
+    enum Phase: UInt8, AtomicRepresentable {
+        case open, closed, terminated
+    }
+
+    let context: ContextCore
+    let type: SocketType
+    let options: SocketOptions
+    let sender: UnsafeMutablePointer<SendSide>
+    let receiver: UnsafeMutablePointer<ReceiveSide>
+    /// Chunks of the pipes that the application writes; the sender is its taker.
+    let sendPool = ChunkPool()
+    let losses = LossCounters()
+    /// The driver of a caller-driven context.
+    let callerDriver: CallerDriver?
+    /// Whether messages come with frames that the pattern takes off.
+    let hasEnvelopes: Bool
+    /// `open` until `close` or the context's end.
+    let phase = Atomic<Phase>(.open)
+    let registry = Mutex(Registry())
+    /// Loops that still hold something of this socket after `close`.
+    let loopsLeft = Atomic<Int>(0)
+    private let wakeSender = CallNode()
+    private let wakeReceiver = CallNode()
+
+    /// Endpoints, peers and addresses. Changed when connections come and go; read by name on ROUTER's send path.
+    struct Registry {
+        struct Entry {
+            let id: UInt64
+            let text: String
+            let door: LoopDoor?
+            let inproc: String?
+        }
+        struct Connection {
+            let peer: Peer
+            let inbound: Pipe?
+            let outbound: Pipe?
+            /// Nil for inproc.
+            let door: LoopDoor?
+            /// The other socket of an inproc connection, and what it calls this one.
+            var partner: (core: SocketCore, id: UInt64)?
+        }
+        var entries: [Entry] = []
+        var lastEndpoint = ""
+        var connections: [UInt64: Connection] = [:]
+        var routes: [Frame: UInt64] = [:]
+        var monitors: [SocketMonitor] = []
+        var undelivered: [(endpoint: String, messages: Int)] = []
+    }
+
+    init(_ context: ContextCore, _ type: SocketType, _ options: SocketOptions) throws(ZeroMQError) {
+        try options.validate()
+        self.context = context
+        self.type = type
+        self.options = options
+        callerDriver = context.driver.withLock { $0 }
+        hasEnvelopes = type == .req || type == .rep
+        sender = .allocate(capacity: 1)
+        receiver = .allocate(capacity: 1)
+        sender.initialize(to: SendSide(losses: losses))
+        receiver.initialize(to: ReceiveSide())
+        try context.register(self)
+    }
+
+    deinit {
+        sender.deinitialize(count: 1)
+        receiver.deinitialize(count: 1)
+        sender.deallocate()
+        receiver.deallocate()
+    }
+
+    // MARK: State
+
+    /// Throws if the socket or its context is closed. One relaxed load.
+    @inline(__always)
+    func checkOpen() throws(ZeroMQError) {
+        if phase.load(ordering: .relaxed) != .open { throw closedError }
+    }
+
+    var closedError: ZeroMQError {
+        phase.load(ordering: .acquiring) == .terminated
+            ? ZeroMQError(.contextClosed, "the context of this \(type) socket was closed")
+            : ZeroMQError(.socketClosed, "this \(type) socket was closed")
+    }
+
+    /// Ends every wait on the socket: the waiters find it closed.
+    func endWaits(_ phase: Phase) {
+        _ = self.phase.compareExchange(expected: .open, desired: phase, ordering: .acquiringAndReleasing)
+        sender.pointee.list.wake(sender.pointee.list.push(wakeSender.node, .call))
+        receiver.pointee.list.wake(receiver.pointee.list.push(wakeReceiver.node, .call))
+    }
+
+    // MARK: Events
+
+    var hasMonitors: Bool { registry.withLock { !$0.monitors.isEmpty } }
+
+    func report(_ kind: SocketEvent.Kind, _ endpoint: String, peer: SocketAddress? = nil) {
+        let monitors = registry.withLock(\.monitors)
+        context.log(type, kind, endpoint, peer)
+        guard !monitors.isEmpty else { return }
+        let event = SocketEvent(kind: kind, endpoint: endpoint, peer: peer)
+        for monitor in monitors { monitor.report(event) }
+    }
+
+    /// Counts lost messages and tells about them.
+    func lose(_ count: Int, _ reason: LossReason, endpoint: String = "") {
+        guard count > 0 else { return }
+        losses.add(count, reason)
+        report(.lost(count, reason), endpoint)
+    }
+
+    // MARK: Connections
+
+    /// A pipe that the application writes and a loop (or another application) consumes.
+    /// - Parameters:
+    ///   - readerList: nil where the consumer comes later (inproc).
+    ///   - extraMark: what the other side of an inproc connection adds to the mark; nil is no mark.
+    func makeOutbound(readerList: ReadyList?, extraMark: Int? = 0) -> Pipe {
+        let mark = options.sendHighWaterMark
+        return Pipe(
+            mark: mark == 0 ? 0 : extraMark.map { mark + $0 } ?? 0, byteMark: options.sendByteMark, pool: sendPool,
+            readerList: readerList, writerList: sender.pointee.list)
+    }
+
+    /// A pipe that a loop writes and the application consumes.
+    func makeInbound(pool: ChunkPool, writerList: ReadyList, peer: Peer) -> Pipe {
+        Pipe(
+            mark: options.receiveHighWaterMark, byteMark: options.receiveByteMark, pool: pool,
+            readerList: receiver.pointee.list, writerList: writerList, peer: peer)
+    }
+
+    /// What the handshake found, for admission.
+    struct Arrival {
+        let endpoint: String
+        let address: SocketAddress?
+        let socketType: SocketType?
+        let identity: [UInt8]
+        let properties: [String: [UInt8]]
+    }
+
+    enum Admission {
+        case admitted(Registry.Connection)
+        case refused(String)
+    }
+
+    /// Admits a peer whose handshake is done: names it, makes the pipes that are missing, and puts it into the
+    /// tables. By the loop that has the connection, or by the thread that joins two inproc sockets.
+    /// - Parameters:
+    ///   - outbound: the pipe that outlives the connection, if there is one.
+    ///   - make: makes the inbound pipe for the record of the peer.
+    func admit(
+        _ arrival: Arrival, outbound: Pipe?, door: LoopDoor, readerList: ReadyList, makeInbound: (Peer) -> Pipe?
+    ) -> Admission {
+        admit(
+            arrival, door: door,
+            outbound: { outbound ?? (self.type.sends ? self.makeOutbound(readerList: readerList) : nil) },
+            inbound: { self.type.receives ? makeInbound($0) : nil })
+    }
+
+    /// Admits the other socket of an inproc connection, whose pipes exist already.
+    func admit(_ arrival: Arrival, outbound: Pipe?, inbound: Pipe?) -> Admission {
+        admit(arrival, door: nil, outbound: { outbound }, inbound: { _ in inbound })
+    }
+
+    private func admit(
+        _ arrival: Arrival, door: LoopDoor?, outbound: () -> Pipe?, inbound: (Peer) -> Pipe?
+    ) -> Admission {
+        let id = context.nextID()
+        var cut: (LoopDoor?, UInt64)?
+        let admission = registry.withLock { registry -> Admission in
+            if type == .pair, !registry.connections.isEmpty { return .refused("PAIR has a peer already") }
+            var name = Frame(arrival.identity)
+            if type == .router {
+                if name.isEmpty {
+                    name = context.makeRoutingID()
+                } else if let taken = registry.routes[name] {
+                    guard options.isRouterHandover else { return .refused("the identity \(name) is taken") }
+                    cut = (registry.connections[taken]?.door, taken)
+                }
+            }
+            let pipe = outbound()
+            let peer = Peer(
+                id: id, endpoint: arrival.endpoint, address: arrival.address, socketType: arrival.socketType,
+                routingID: name, properties: arrival.properties, outbound: pipe)
+            let connection = Registry.Connection(
+                peer: peer, inbound: inbound(peer), outbound: pipe, door: door)
+            registry.connections[id] = connection
+            if type == .router { registry.routes[name] = id }
+            return .admitted(connection)
+        }
+        if let (door, taken) = cut { door?.post(.cut(self, peer: taken)) }
+        return admission
+    }
+
+    /// Takes a peer out of the tables.
+    func dismiss(_ id: UInt64) {
+        registry.withLock { registry in
+            guard let connection = registry.connections.removeValue(forKey: id) else { return }
+            if registry.routes[connection.peer.routingID] == id {
+                registry.routes[connection.peer.routingID] = nil
+            }
+        }
+    }
+
+    /// The pipe towards the peer of that name (ROUTER).
+    func route(_ name: Frame) -> Pipe? {
+        registry.withLock { registry in
+            registry.routes[name].flatMap { registry.connections[$0]?.outbound }
+        }
+    }
+
+    // MARK: Inproc
+
+    func pair(_ id: UInt64, with core: SocketCore, _ partner: UInt64) {
+        registry.withLock { $0.connections[id]?.partner = (core, partner) }
+    }
+
+    /// Leaves every inproc connection: the other sides hear that nobody consumes or writes any more.
+    func leaveInproc() {
+        let connections = registry.withLock { registry in
+            registry.connections.filter { $0.value.door == nil }
+        }
+        for (id, connection) in connections {
+            dismiss(id)
+            if let (core, partner) = connection.partner { core.dismiss(partner) }
+            if let inbound = connection.inbound {
+                _ = inbound.reader.pointee.seize()
+                inbound.writerList.wake(inbound.notifyWriter(.ended))
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+public import ZMTP
+
+/// What a socket is told when it is made. Validated once, then it never changes.
+///
+/// Defaults are those of the reference implementation unless said otherwise.
+public struct SocketOptions: Sendable {
+    // MARK: Marks
+
+    /// Messages queued towards each peer before sends wait or are refused; 0 means no mark (then 33 554 431 is the
+    /// bound). Default 1000. A message leaves the mark when the kernel has accepted its last byte.
+    public var sendHighWaterMark = 1000
+    /// Messages received from each peer and not yet taken before its connection is paused; 0 means no mark.
+    /// Default 1000.
+    public var receiveHighWaterMark = 1000
+    /// The same in bytes (headers included), per peer; 0 means none. Default 0. Whichever mark is reached first
+    /// counts; one message may go beyond the byte mark.
+    public var sendByteMark = 0
+    /// The same in bytes for receiving. Default 0.
+    public var receiveByteMark = 0
+
+    // MARK: Waiting
+
+    /// How long a blocking send waits; nil waits on. Default nil.
+    public var sendTimeout: Duration?
+    /// How long a blocking receive waits; nil waits on. Default nil.
+    public var receiveTimeout: Duration?
+    /// How long unsent messages are kept after `close`; nil keeps them until they are sent. Default 5 s (the
+    /// reference waits without end).
+    public var linger: Duration? = .seconds(5)
+
+    // MARK: Connecting
+
+    /// Queue messages only to peers whose handshake is done; the pipe then ends with its connection. Default false.
+    public var isImmediate = false
+    /// Pause before the first reconnect, at least 1 ms. Default 100 ms. Each pause gets up to a quarter more at
+    /// random, so that many clients do not come back at the same moment.
+    public var reconnectInterval: Duration = .milliseconds(100)
+    /// The pause doubles up to this; nil keeps it constant. Default nil.
+    public var reconnectIntervalMaximum: Duration?
+    /// Give up one attempt to connect after this; nil leaves it to the kernel. Default nil.
+    public var connectTimeout: Duration?
+    /// Time a peer has for greeting and handshake. Default 30 s.
+    public var handshakeTimeout: Duration = .seconds(30)
+    /// Connections that wait for an accept (listen(2)), 1 to 65535. Default 100.
+    public var backlog = 100
+
+    // MARK: The wire
+
+    /// The identity announced to peers, 0 to 255 bytes, the first not zero. Default empty.
+    public var routingID: Frame = []
+    /// Larger inbound frames cut the connection; nil is no limit. Default nil.
+    public var maximumMessageSize: Int?
+    /// The other limits of the protocol.
+    public var limits = ZMTPLimits()
+    /// SO_SNDBUF in bytes; nil leaves it to the kernel. Default nil.
+    public var kernelSendBuffer: Int?
+    /// SO_RCVBUF in bytes; nil leaves it to the kernel. Default nil.
+    public var kernelReceiveBuffer: Int?
+    /// TCP keep-alive: idle and interval in whole seconds, and the count of probes; nil leaves it off. Default nil.
+    public var keepAlive: KeepAlive?
+    /// TCP keep-alive settings (tcp(7)).
+    public struct KeepAlive: Sendable {
+        /// Seconds of silence before the first probe.
+        public var idle: Int
+        /// Seconds between probes.
+        public var interval: Int
+        /// Unanswered probes before the connection is dead.
+        public var count: Int
+        /// A setting.
+        public init(idle: Int, interval: Int, count: Int) {
+            self.idle = idle
+            self.interval = interval
+            self.count = count
+        }
+    }
+
+    // MARK: Patterns
+
+    /// ROUTER: a message to an unknown address is an error (`noRoute`), a full peer makes the sender wait; without
+    /// it both are dropped and counted. Default false.
+    public var isRouterMandatory = false
+    /// ROUTER: a peer with a taken identity replaces the one that has it; without it the newcomer is refused.
+    /// Default false.
+    public var isRouterHandover = false
+    /// REQ: may send again before the reply; the earlier request is forgotten. Default false.
+    public var isRequestRelaxed = false
+    /// REQ: marks each request with a number and takes only the reply with that number. Default false.
+    public var isRequestCorrelated = false
+
+    /// The defaults.
+    public init() {}
+
+    /// Throws `invalidOption` naming the option, its value and its range.
+    func validate() throws(ZeroMQError) {
+        func demand(_ fits: Bool, _ text: @autoclosure () -> String) throws(ZeroMQError) {
+            guard fits else { throw ZeroMQError(.invalidOption, text()) }
+        }
+        let messages = 0...PipeWord.countBound
+        let bytes = 0...PipeWord.byteBound
+        try demand(messages ~= sendHighWaterMark, "sendHighWaterMark is \(sendHighWaterMark), not in \(messages)")
+        try demand(
+            messages ~= receiveHighWaterMark, "receiveHighWaterMark is \(receiveHighWaterMark), not in \(messages)")
+        try demand(bytes ~= sendByteMark, "sendByteMark is \(sendByteMark), not in \(bytes)")
+        try demand(bytes ~= receiveByteMark, "receiveByteMark is \(receiveByteMark), not in \(bytes)")
+        try demand(1...65535 ~= backlog, "backlog is \(backlog), not in 1...65535")
+        try demand(routingID.count <= 255, "routingID has \(routingID.count) bytes, more than 255")
+        try demand(
+            routingID.isEmpty || routingID.bytes[0] != 0, "routingID begins with a zero byte, which ROUTER keeps for itself")
+        try demand(
+            reconnectInterval >= .milliseconds(1), "reconnectInterval is \(reconnectInterval), less than 1 ms")
+        try demand(handshakeTimeout > .zero, "handshakeTimeout is \(handshakeTimeout), not positive")
+        if let size = maximumMessageSize { try demand(size >= 0, "maximumMessageSize is \(size), negative") }
+        for (name, size) in [("kernelSendBuffer", kernelSendBuffer), ("kernelReceiveBuffer", kernelReceiveBuffer)] {
+            if let size { try demand(1...Int(Int32.max) ~= size, "\(name) is \(size), not in 1...2^31-1") }
+        }
+    }
+
+    /// The protocol's limits with the message size put in.
+    var protocolLimits: ZMTPLimits {
+        var limits = limits
+        if let size = maximumMessageSize { limits.maximumMessageSize = size }
+        return limits
+    }
+}

@@ -1,0 +1,34 @@
+import Synchronization
+
+/// What a socket holds and has lost, at one moment. Reading it disturbs nobody.
+public struct SocketStatistics: Sendable {
+    /// One peer's share.
+    public struct PeerShare: Sendable {
+        /// The connection.
+        public let peer: Peer
+        /// Messages that wait to be sent to it, and their bytes with headers.
+        public let toSend: (messages: Int, bytes: Int)
+        /// Messages received from it and not yet taken, and their bytes with headers.
+        public let toTake: (messages: Int, bytes: Int)
+    }
+
+    /// By connection, in the order they came.
+    public let peers: [PeerShare]
+    /// Messages given up, by reason; reasons without any are missing.
+    public let losses: [LossReason: Int]
+
+    /// Messages that wait to be sent, to all peers that are connected.
+    public var messagesToSend: Int { peers.reduce(0) { $0 + $1.toSend.messages } }
+    /// Messages received and not yet taken.
+    public var messagesToTake: Int { peers.reduce(0) { $0 + $1.toTake.messages } }
+
+    init(_ core: SocketCore) {
+        let connections = core.registry.withLock { Array($0.connections.values) }
+        peers = connections.map { connection in
+            PeerShare(
+                peer: connection.peer, toSend: connection.outbound?.queued ?? (0, 0),
+                toTake: connection.inbound?.queued ?? (0, 0))
+        }.sorted { $0.peer.id < $1.peer.id }
+        losses = core.losses.all
+    }
+}

@@ -1,0 +1,61 @@
+import Proactor
+
+/// How a socket's callers wait: a thread on its list's futex, a task suspended on it, or by turning the loop
+/// themselves.
+extension SocketCore {
+    /// Sleeps until a peer may have room. Call after `choose` found none.
+    func sleepForRoom(until deadline: Deadline?) throws(ZeroMQError) {
+        guard sender.pointee.prepareToWait() else { return }
+        try sleep(on: sender.pointee.list, until: deadline, "send")
+    }
+
+    /// Sleeps until a message may be there.
+    func sleepForMessage(until deadline: Deadline?) throws(ZeroMQError) {
+        try sleep(on: receiver.pointee.list, until: deadline, "receive")
+    }
+
+    private func sleep(on list: ReadyList, until deadline: Deadline?, _ verb: String) throws(ZeroMQError) {
+        if let deadline, Deadline.now >= deadline { throw timedOut(verb) }
+        if let callerDriver { return try callerDriver.turn(until: deadline) }
+        precondition(!context.isOnLoopThread, "a blocking \(verb) on a loop's thread would stop the loop: use await")
+        _ = list.sleep(until: deadline)
+    }
+
+    nonisolated(nonsending) func suspendForRoom(until deadline: Deadline?) async throws(ZeroMQError) {
+        guard sender.pointee.prepareToWait() else { return }
+        try await suspend(on: sender.pointee.list, until: deadline, "send")
+    }
+
+    nonisolated(nonsending) func suspendForMessage(until deadline: Deadline?) async throws(ZeroMQError) {
+        try await suspend(on: receiver.pointee.list, until: deadline, "receive")
+    }
+
+    nonisolated(nonsending) private func suspend(
+        on list: ReadyList, until deadline: Deadline?, _ verb: String
+    ) async throws(ZeroMQError) {
+        if let callerDriver {
+            // There is no other thread to resume us: turn the loop in small steps between other tasks' turns.
+            guard !Task.isCancelled else { throw ZeroMQError(.cancelled, "the task was cancelled") }
+            if let deadline, Deadline.now >= deadline { throw timedOut(verb) }
+            return try callerDriver.turn(until: deadline)
+        }
+        var alarm: (door: LoopDoor, id: UInt64)?
+        if let deadline {
+            if Deadline.now >= deadline { throw timedOut(verb) }
+            let (door, id) = (context.nextDoor(), context.nextID())
+            door.post(.alarm(list, at: deadline, id: id))
+            alarm = (door, id)
+        }
+        await withTaskCancellationHandler {
+            await list.suspend(unless: { Task.isCancelled })
+        } onCancel: {
+            list.interrupt()
+        }
+        if let (door, id) = alarm { door.post(.cancelAlarm(id: id)) }
+        if Task.isCancelled { throw ZeroMQError(.cancelled, "the task was cancelled while it waited to \(verb)") }
+    }
+
+    private func timedOut(_ verb: String) -> ZeroMQError {
+        ZeroMQError(.timedOut, "the \(verb) on this \(type) socket was not done by its deadline")
+    }
+}

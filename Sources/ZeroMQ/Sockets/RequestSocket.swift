@@ -1,0 +1,72 @@
+import ZMTP
+
+/// Asks one peer after the other and takes the answer of the one it asked: strictly send, receive, send, receive
+/// (28/REQREP).
+public final class RequestSocket: Socket, SendingSocket, ReceivingSocket, @unchecked Sendable {
+    /// The peer that was asked, nil while no request is open.
+    private var asked: Pipe?
+    private var number = UInt32.random(in: 0...(.max))
+
+    /// A socket of the context.
+    public init(_ context: Context, _ options: SocketOptions = SocketOptions()) throws(ZeroMQError) {
+        try super.init(.req, context, options)
+    }
+
+    override func offer(_ bytes: UnsafeRawBufferPointer) throws(ZeroMQError) -> SendResult {
+        guard let pipe = try prepare() else { return .full }
+        pipe.writer.pointee.put([], bytes)
+        return try open(pipe)
+    }
+
+    override func offer(_ message: Message) throws(ZeroMQError) -> SendResult {
+        guard let pipe = try prepare() else { return .full }
+        pipe.put(message, from: 0)
+        return try open(pipe)
+    }
+
+    /// Chooses a peer and puts the envelope: the request's number if asked for, and the empty delimiter.
+    private func prepare() throws(ZeroMQError) -> Pipe? {
+        guard asked == nil || core.options.isRequestRelaxed else {
+            throw ZeroMQError(.wrongState, "this REQ socket waits for a reply: receive it before the next request")
+        }
+        guard let pipe = core.sender.pointee.choose() else { return nil }
+        if core.options.isRequestCorrelated {
+            number &+= 1
+            withUnsafeBytes(of: number) { pipe.writer.pointee.put(.more, $0) }
+        }
+        pipe.writer.pointee.put(.more, UnsafeRawBufferPointer(start: nil, count: 0))
+        return pipe
+    }
+
+    private func open(_ pipe: Pipe) throws(ZeroMQError) -> SendResult {
+        asked = pipe
+        try core.commit(pipe)
+        return .sent
+    }
+
+    override func checkReceive() throws(ZeroMQError) {
+        guard asked != nil else {
+            throw ZeroMQError(.wrongState, "this REQ socket has no open request: send one before receiving")
+        }
+    }
+
+    /// Takes the envelope off; what does not answer the open request is dropped and counted.
+    override func admit(_ pipe: Pipe) -> Bool {
+        let reader = pipe.reader
+        var isAnswer = pipe.peer?.outbound === asked
+        var frame = reader.pointee.next()
+        if core.options.isRequestCorrelated, isAnswer {
+            isAnswer = frame.hasMore && withUnsafeBytes(of: number) { $0.elementsEqual(frame.body) }
+            if isAnswer { frame = reader.pointee.next() }
+        }
+        isAnswer = isAnswer && frame.body.isEmpty && frame.hasMore
+        guard isAnswer else {
+            while frame.hasMore { frame = reader.pointee.next() }
+            core.receiver.pointee.finish(pipe)
+            core.losses.add(1, .unexpected)
+            return false
+        }
+        asked = nil
+        return true
+    }
+}

@@ -1,0 +1,38 @@
+import ZMTP
+
+/// Receives from all peers with the sender's routing id in front, sends to the peer that the first frame names
+/// (28/REQREP).
+///
+/// Unless `isRouterMandatory`, a message to an unknown peer or to one at its mark is dropped and counted.
+public final class RouterSocket: Socket, SendingSocket, ReceivingSocket, @unchecked Sendable {
+    /// A socket of the context.
+    public init(_ context: Context, _ options: SocketOptions = SocketOptions()) throws(ZeroMQError) {
+        try super.init(.router, context, options)
+    }
+
+    override func offer(_ bytes: UnsafeRawBufferPointer) throws(ZeroMQError) -> SendResult {
+        try offer(Message(Frame(copying: bytes)))
+    }
+
+    override func offer(_ message: Message) throws(ZeroMQError) -> SendResult {
+        guard message.count > 1 else {
+            throw ZeroMQError(.wrongState, "a ROUTER message names its peer in the first frame and has a body behind it")
+        }
+        if core.sender.pointee.list.hasNews { core.sender.pointee.settle() }
+        guard let pipe = core.route(message[0]) else { return refuse(.noRoute) }
+        guard pipe.writer.pointee.hasRoom() else { return refuse(.full, pipe) }
+        pipe.put(message, from: 1)
+        try core.commit(pipe)
+        return .sent
+    }
+
+    /// Mandatory tells the sender; otherwise the message is dropped under its reason.
+    private func refuse(_ result: SendResult, _ pipe: Pipe? = nil) -> SendResult {
+        if core.options.isRouterMandatory {
+            if let pipe { core.sender.pointee.block(pipe) }
+            return result
+        }
+        core.losses.add(1, result == .full ? .mark : .noRoute)
+        return .sent
+    }
+}

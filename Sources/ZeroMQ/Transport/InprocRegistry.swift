@@ -1,0 +1,119 @@
+import Synchronization
+import ZMTP
+
+/// Names within a context: sockets of one process joined pipe to pipe, without a loop. Binding and connecting may
+/// come in any order.
+final class InprocRegistry: Sendable {
+    /// A connect that waits for its bind.
+    struct Waiting {
+        let core: SocketCore
+        let endpoint: UInt64
+        /// Made without a consumer; nil for types that send nothing or that name peers first.
+        let outbound: Pipe?
+    }
+
+    private struct Names {
+        var bound: [String: SocketCore] = [:]
+        var waiting: [String: [Waiting]] = [:]
+    }
+
+    private let names = Mutex(Names())
+
+    func bind(_ name: String, _ core: SocketCore) throws(ZeroMQError) {
+        let waiting = names.withLock { names -> [Waiting]? in
+            guard names.bound[name] == nil else { return nil }
+            names.bound[name] = core
+            return names.waiting.removeValue(forKey: name) ?? []
+        }
+        guard let waiting else {
+            throw ZeroMQError(.addressInUse, "cannot bind inproc://\(name): the name is taken in this context")
+        }
+        core.report(.listening, "inproc://\(name)")
+        for each in waiting { Self.join(name, each, to: core) }
+    }
+
+    func connect(_ name: String, _ core: SocketCore, endpoint: UInt64) {
+        // A pipe that will be joined now or later starts without a consumer either way.
+        let outbound = core.type.sends && core.type.keepsQueueWhileAway && !core.options.isImmediate
+            ? core.makeOutbound(readerList: nil) : nil
+        if let outbound { core.sender.pointee.list.wake(outbound.notifyWriter(.attached)) }
+        let each = Waiting(core: core, endpoint: endpoint, outbound: outbound)
+        let binder = names.withLock { names -> SocketCore? in
+            if let binder = names.bound[name] { return binder }
+            names.waiting[name, default: []].append(each)
+            return nil
+        }
+        if let binder { Self.join(name, each, to: binder) }
+    }
+
+    func unbind(_ name: String, _ core: SocketCore) {
+        names.withLock { names in
+            if names.bound[name] === core { names.bound[name] = nil }
+        }
+    }
+
+    /// Ends a connect that still waits for its bind.
+    func forget(_ name: String, _ core: SocketCore, endpoint: UInt64) {
+        let pipes = names.withLock { names -> [Pipe] in
+            guard let waiting = names.waiting[name] else { return [] }
+            names.waiting[name] = waiting.filter { $0.endpoint != endpoint }
+            return waiting.filter { $0.endpoint == endpoint }.compactMap(\.outbound)
+        }
+        for pipe in pipes { pipe.writerList.wake(pipe.notifyWriter(.ended)) }
+    }
+
+    /// Forgets a socket everywhere.
+    func leave(_ core: SocketCore) {
+        names.withLock { names in
+            names.bound = names.bound.filter { $0.value !== core }
+            for (name, waiting) in names.waiting {
+                let others = waiting.filter { $0.core !== core }
+                names.waiting[name] = others.isEmpty ? nil : others
+            }
+        }
+    }
+
+    /// Joins a connecting socket to a bound one: each admits the other, each gets the other's pipe to read from.
+    private static func join(_ name: String, _ waiting: Waiting, to binder: SocketCore) {
+        let text = "inproc://\(name)"
+        let connector = waiting.core
+        guard connector.type.isCompatible(with: binder.type) else {
+            connector.report(.handshakeFailed(.incompatibleSocketTypes), text)
+            return
+        }
+        func arrival(of core: SocketCore) -> SocketCore.Arrival {
+            SocketCore.Arrival(
+                endpoint: text, address: nil, socketType: core.type, identity: core.options.routingID.bytes,
+                properties: [:])
+        }
+        let forth = waiting.outbound
+            ?? (connector.type.sends
+                ? connector.makeOutbound(readerList: nil, extraMark: binder.inprocMark) : nil)
+        let back = binder.type.sends ? binder.makeOutbound(readerList: nil, extraMark: connector.inprocMark) : nil
+        guard case .admitted(let atBinder) = binder.admit(arrival(of: connector), outbound: back, inbound: forth) else {
+            connector.report(.peerRefused("the bound socket takes no further peer"), text)
+            if let forth { connector.sender.pointee.list.wake(forth.notifyWriter(.ended)) }
+            return
+        }
+        guard case .admitted(let atConnector) = connector.admit(arrival(of: binder), outbound: forth, inbound: back)
+        else {
+            binder.dismiss(atBinder.peer.id)
+            connector.report(.peerRefused("this socket takes no further peer"), text)
+            return
+        }
+        binder.pair(atBinder.peer.id, with: connector, atConnector.peer.id)
+        connector.pair(atConnector.peer.id, with: binder, atBinder.peer.id)
+        // A pipe's news before its bytes: the writer knows it before the consumer can answer.
+        if let back { binder.sender.pointee.list.wake(back.notifyWriter(.attached)) }
+        if let forth, waiting.outbound == nil { connector.sender.pointee.list.wake(forth.notifyWriter(.attached)) }
+        forth?.join(binder.receiver.pointee.list, peer: atBinder.peer)
+        back?.join(connector.receiver.pointee.list, peer: atConnector.peer)
+        binder.report(.accepted, text)
+        connector.report(.connected, text)
+    }
+}
+
+extension SocketCore {
+    /// What a receiver adds to the mark of an inproc pipe: there is one queue, and it has both sides' room.
+    var inprocMark: Int? { options.receiveHighWaterMark == 0 ? nil : options.receiveHighWaterMark }
+}
