@@ -43,14 +43,17 @@ public struct Proactor: ~Copyable {
 
     /// Makes an engine for the calling thread.
     /// - Parameters:
+    ///   - choice: Which backend; nil takes what the environment variable `PROACTOR_BACKEND` says (`auto`,
+    ///     `io_uring`, `epoll`), and `automatic` without it.
     ///   - configuration: Sizes of the engine.
     ///   - eventsPerTurn: Events that one `wait` delivers at most, 1 to 65536.
     /// - Throws: `unavailable` where a forced backend cannot run (with reason and cure), `system` for want of
     ///   descriptors or memory.
     public init(
-        configuration: EngineConfiguration = EngineConfiguration(), eventsPerTurn: Int = 256
+        _ choice: BackendChoice? = nil, configuration: EngineConfiguration = EngineConfiguration(),
+        eventsPerTurn: Int = 256
     ) throws(ProactorError) {
-        let backend = try ChosenBackend(configuration)
+        let backend = try ChosenBackend(choice, configuration)
         self.backend = backend
         batch = CompletionBatch(capacity: eventsPerTurn)
         leases = Array(repeating: 0, count: configuration.receiveBufferCount)
