@@ -71,7 +71,9 @@ struct AsyncSocketTests {
             let total = 50 * 10_000
             async let sent: Void = {
                 var list = BufferList()
-                for part in 0..<50 { list.append(OwnedBuffer(copying: [UInt8](repeating: UInt8(part), count: 10_000))) }
+                for part in 0..<50 {
+                    list.append(OwnedBuffer(copying: [UInt8](repeating: UInt8(part), count: 10_000)))
+                }
                 try await left.send(list)
             }()
             var buffer = OwnedBuffer(capacity: total)

@@ -309,7 +309,9 @@ struct ProactorFaceTests {
         #expect(report.description.contains(kind.description))
     }
 
-    @Test("A proactor that ends with operations in flight frees their memory and closes its sockets", arguments: backends)
+    @Test(
+        "A proactor that ends with operations in flight frees their memory and closes its sockets",
+        arguments: backends)
     func endingWithOperations(_ backend: BackendChoice) throws {
         try requireAvailable(backend)
         let numbers = try Descriptor.pair().release()
