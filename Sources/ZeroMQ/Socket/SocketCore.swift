@@ -81,6 +81,8 @@ final class SocketCore: @unchecked Sendable {
     }
 
     deinit {
+        sender.pointee.list.close()
+        receiver.pointee.list.close()
         sender.deinitialize(count: 1)
         receiver.deinitialize(count: 1)
         sender.deallocate()
