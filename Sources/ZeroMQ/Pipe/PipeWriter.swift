@@ -138,7 +138,7 @@ struct PipeWriter: ~Copyable {
         isHeld = false
         if isPrivate {
             isPrivate = false
-            giveTail()
+            giveChain()
             words.pointee.data.subtract(PipeWord.busy, ordering: .acquiringAndReleasing)
             return
         }
@@ -149,7 +149,7 @@ struct PipeWriter: ~Copyable {
             let (exchanged, _) = words.pointee.data.compareExchange(
                 expected: old, desired: new, ordering: .acquiringAndReleasing)
             guard exchanged else { continue }
-            if isDrained { giveTail() }
+            if isDrained { giveChain() }
             return
         }
     }
@@ -193,15 +193,17 @@ struct PipeWriter: ~Copyable {
         if segment.pointee.owner != nil { cursor = limit }
     }
 
-    private mutating func giveTail() {
-        if let tail { pool.give(tail) }
+    /// Frees the chain that no consumer looks at: from the first chunk of a claim that never published, or from where
+    /// the consumer rests.
+    private mutating func giveChain() {
+        pool.give(chain: words.pointee.first)
         tail = nil
         cursor = limit
     }
 
     /// The private chunk of a claim that never published; for the pipe's end.
     mutating func discard() {
-        if isPrivate { giveTail() }
+        if isPrivate { giveChain() }
         isPrivate = false
     }
 }
