@@ -95,6 +95,8 @@ final class Session {
         }
         if let info = handshake.result { run(info, on: loop) }
         outflow.flush(self, on: loop)
+        // The end was ordered while hands were shaken: what is queued goes, then the connection ends.
+        if dialer?.isFinishing == true { finish(on: loop) }
         return used
     }
 
@@ -155,7 +157,7 @@ final class Session {
     func finish<B: Backend & ~Copyable>(on loop: Loop<B>) {
         switch phase {
         case .handshaking:
-            end(.closed, on: loop)
+            if dialer?.hasUnsent != true { end(.closed, on: loop) }
         case .running:
             phase = .finishing
             outflow.flush(self, on: loop)
