@@ -58,6 +58,9 @@ final class ContextCore: Sendable {
         return doors.withLock { $0[index % $0.count] }
     }
 
+    /// Whether the loops are gone. Their doors stay: a call that is under way meanwhile knocks in vain.
+    private let isStopped = Atomic<Bool>(false)
+
     var allDoors: [LoopDoor] { doors.withLock { $0 } }
 
     var isOnLoopThread: Bool { threads.withLock { $0.contains { $0.isCurrent } } }
@@ -136,10 +139,8 @@ final class ContextCore: Sendable {
 
     /// Ends the loops; sockets that are still open end with them.
     func stop() {
-        let doors = doors.withLock { doors in
-            defer { doors = [] }
-            return doors
-        }
+        guard !isStopped.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        let doors = doors.withLock { $0 }
         let threads = threads.withLock { threads in
             defer { threads = [] }
             return threads

@@ -67,7 +67,7 @@ final class Loop<B: Backend & ~Copyable> {
         batch = CompletionBatch(capacity: 256)
     }
 
-    deinit { door.list.close() }
+    deinit { door.close() }
 
     // MARK: Turning
 
