@@ -29,6 +29,8 @@ final class Session {
     /// Why a finishing session ends.
     private var farewell = SocketEvent.Kind.closed
     private(set) var peer: Peer?
+    /// Ended because linger was over.
+    private var isAbandoned = false
     let inflow = Inflow()
     let outflow = Outflow()
 
@@ -167,7 +169,10 @@ final class Session {
     }
 
     /// Ends at once; linger is over.
-    func abandon<B: Backend & ~Copyable>(on loop: Loop<B>) { end(.closed, on: loop) }
+    func abandon<B: Backend & ~Copyable>(on loop: Loop<B>) {
+        if phase != .closing { isAbandoned = true }
+        end(.closed, on: loop)
+    }
 
     /// Everything queued went, in a session that is finishing.
     func drained<B: Backend & ~Copyable>(on loop: Loop<B>) {
@@ -188,6 +193,10 @@ final class Session {
 
     /// Nothing is in flight any more.
     private func closed<B: Backend & ~Copyable>(on loop: Loop<B>) {
+        // What is in the pipe of a closed socket, nobody will take any more.
+        if core.phase.load(ordering: .acquiring) != .open, let pipe = inflow.pipe {
+            core.lose(pipe.queued.messages, .notTaken, endpoint: text)
+        }
         inflow.close()
         if let peer { core.dismiss(peer.id) }
         if let pipe = outflow.pipe {
@@ -198,7 +207,7 @@ final class Session {
                 pipe.server = .dialer(dialer)
             } else {
                 pipe.server = nil
-                loop.abandon(pipe, core, .peerGone, text)
+                loop.abandon(pipe, core, isAbandoned ? .lingerOver : .peerGone, text)
             }
         }
         outflow.close()
