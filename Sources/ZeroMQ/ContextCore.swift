@@ -102,6 +102,7 @@ final class ContextCore: Sendable {
         guard core.loopsLeft.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 else { return }
         let (lost, monitors) = core.registry.withLock { registry in
             defer { registry.monitors = [] }
+            registry.isOver = true
             return (registry.undelivered, registry.monitors)
         }
         for monitor in monitors { monitor.close() }

@@ -118,7 +118,11 @@ public class Socket: @unchecked Sendable {
     /// - Parameter bound: events that may wait; beyond, the newest are lost with a count. Default 1024.
     public final func monitor(bound: Int = 1024) -> SocketMonitor {
         let monitor = SocketMonitor(bound: bound)
-        core.registry.withLock { $0.monitors.append(monitor) }
+        let isOpen = core.registry.withLock { registry in
+            if !registry.isOver { registry.monitors.append(monitor) }
+            return !registry.isOver
+        }
+        if !isOpen { monitor.close() }
         return monitor
     }
 

@@ -63,6 +63,8 @@ final class SocketCore: @unchecked Sendable {
         var connections: [UInt64: Connection] = [:]
         var routes: [Frame: UInt64] = [:]
         var monitors: [SocketMonitor] = []
+        /// No event will come any more: no loop holds anything of the socket.
+        var isOver = false
         var undelivered: [(endpoint: String, messages: Int)] = []
     }
 
