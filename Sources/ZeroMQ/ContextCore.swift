@@ -90,7 +90,11 @@ final class ContextCore: Sendable {
             expected: .open, desired: phase, ordering: .acquiringAndReleasing)
         core.endWaits(phase)
         guard isFirst else { return }
-        inproc.leave(core)
+        for (name, pipe) in inproc.leave(core) {
+            let messages = pipe.queued.messages
+            core.lose(messages, .lingerOver, endpoint: "inproc://\(name)")
+            if messages > 0 { core.registry.withLock { $0.undelivered.append(("inproc://\(name)", messages)) } }
+        }
         core.leaveInproc()
         let doors = doors.withLock { $0 }
         core.loopsLeft.store(doors.count, ordering: .releasing)
@@ -100,12 +104,8 @@ final class ContextCore: Sendable {
     /// A loop holds nothing of a closed socket any more.
     func loopLeft(_ core: SocketCore) {
         guard core.loopsLeft.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 else { return }
-        let (lost, monitors) = core.registry.withLock { registry in
-            defer { registry.monitors = [] }
-            registry.isOver = true
-            return (registry.undelivered, registry.monitors)
-        }
-        for monitor in monitors { monitor.close() }
+        core.endMonitors()
+        let lost = core.registry.withLock(\.undelivered)
         undelivered.withLock { $0.append(contentsOf: lost) }
         sockets.withLock { $0[ObjectIdentifier(core)] = nil }
         progress.advance()
@@ -150,7 +150,11 @@ final class ContextCore: Sendable {
         for door in doors { door.post(.stop) }
         for thread in threads { thread.join() }
         driver.withLock { $0 = nil }
-        sockets.withLock { $0 = [:] }
+        let left = sockets.withLock { sockets in
+            defer { sockets = [:] }
+            return sockets.values
+        }
+        for core in left { core.endMonitors() }
     }
 
     // MARK: Logging

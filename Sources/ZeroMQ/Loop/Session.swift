@@ -1,5 +1,6 @@
 import Glibc
 import Proactor
+import Synchronization
 import ZMTP
 
 /// One connection: its handshake, what it receives (`Inflow`) and what it sends (`Outflow`). Lives on one loop.

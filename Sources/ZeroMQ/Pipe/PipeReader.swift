@@ -31,7 +31,14 @@ struct PipeReader: ~Copyable {
     private var boundaryOffset = 0
     private var boundaryPosition: UInt64 = 0
 
-    init(words: UnsafeMutablePointer<PipeWords>, pool: ChunkPool, mark: Int) {
+    init(
+        words: UnsafeMutablePointer<PipeWords>, pool: ChunkPool, mark: Int,
+        startingAt start: (position: UInt64, count: UInt64)
+    ) {
+        (position, count) = start
+        (creditedPosition, creditedCount) = start
+        boundaryPosition = start.position
+        published = PipeWord(position: start.position, count: start.count)
         self.words = words
         self.pool = pool
         self.mark = UInt64(mark)

@@ -33,7 +33,12 @@ struct PipeWriter: ~Copyable {
     private var isPrivate = false
     private var nextSize = ChunkPool.smallest
 
-    init(words: UnsafeMutablePointer<PipeWords>, pool: ChunkPool, mark: Int, byteMark: Int) {
+    init(
+        words: UnsafeMutablePointer<PipeWords>, pool: ChunkPool, mark: Int, byteMark: Int,
+        startingAt start: (position: UInt64, count: UInt64)
+    ) {
+        (position, count) = start
+        (creditedPosition, creditedCount) = start
         self.words = words
         self.pool = pool
         self.mark = mark

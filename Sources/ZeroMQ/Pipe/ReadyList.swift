@@ -13,6 +13,8 @@ struct ReadyReasons: OptionSet {
     static let attached = ReadyReasons(rawValue: 4)
     /// The other side is gone: nothing follows what was published, nothing more is taken.
     static let ended = ReadyReasons(rawValue: 8)
+    /// Nothing more is to be put in; what was published may still go.
+    static let leaving = ReadyReasons(rawValue: 32)
     /// Something that is not a pipe: a command, a job, the end of the socket.
     static let call = ReadyReasons(rawValue: 16)
 }

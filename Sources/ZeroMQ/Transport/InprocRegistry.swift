@@ -63,13 +63,17 @@ final class InprocRegistry: Sendable {
     }
 
     /// Forgets a socket everywhere.
-    func leave(_ core: SocketCore) {
+    /// - Returns: the pipes of its connects that no bind ever met.
+    func leave(_ core: SocketCore) -> [(name: String, pipe: Pipe)] {
         names.withLock { names in
+            var left: [(String, Pipe)] = []
             names.bound = names.bound.filter { $0.value !== core }
             for (name, waiting) in names.waiting {
                 let others = waiting.filter { $0.core !== core }
+                left += waiting.filter { $0.core === core }.compactMap(\.outbound).map { (name, $0) }
                 names.waiting[name] = others.isEmpty ? nil : others
             }
+            return left
         }
     }
 
