@@ -156,7 +156,8 @@ final class Inflow {
                 }
                 continue
             }
-            let credit = writer.pointee.byteMark == PipeWord.byteBound
+            let credit =
+                writer.pointee.byteMark == PipeWord.byteBound
                 ? writer.pointee.mark - writer.pointee.pendingAtMost : 1
             let start = UnsafeRawPointer(writer.pointee.cursor)
             let scan = try scanner.scan(
@@ -168,7 +169,8 @@ final class Inflow {
             switch scan.stop {
             case .limit: continue
             case .command(let range, _):
-                try session.obey(UnsafeRawBufferPointer(start: start + range.lowerBound, count: range.count), on: loop)
+                try session.obey(
+                    UnsafeRawBufferPointer(start: start + range.lowerBound, count: range.count), on: loop)
                 if filled == 0 { forgetCommands(writer) }
             case .needMore(_, let header):
                 forgetCommands(writer)
