@@ -172,7 +172,7 @@ extension Sockets {
             workers.append(
                 Worker {
                     var generator = SeededGenerator(seed: Self.seed &- 1)
-                    let gathered = UnsafeMutableBufferPointer<iovec>.allocate(capacity: 3)
+                    let gathered = UnsafeMutableBufferPointer<SendPart>.allocate(capacity: 3)
                     defer { gathered.deallocate() }
                     /// What the present connection of each pipe has received beyond whole messages.
                     var received = [[UInt8]](repeating: [], count: owned.count)
@@ -207,9 +207,9 @@ extension Sockets {
                             let taken = Bool.random(using: &generator) ? bytes : Int.random(in: 1...bytes, using: &generator)
                             var left = taken
                             for element in gathered[..<elements] {
-                                let part = min(left, element.iov_len)
+                                let part = min(left, element.count)
                                 received[index].append(
-                                    contentsOf: UnsafeRawBufferPointer(start: element.iov_base, count: part))
+                                    contentsOf: UnsafeRawBufferPointer(start: element.start, count: part))
                                 left -= part
                             }
                             if pipe.reader.pointee.advance(taken) { pipe.writerList.wake(pipe.notifyWriter(.room)) }

@@ -18,18 +18,28 @@ final class RawPeer {
     init(_ endpoint: String) throws {
         let port = UInt16(endpoint.split(separator: ":").last ?? "") ?? 0
         number = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        configure()
+        let result = Self.withLoopback(port) { connect(number, $0, $1) }
+        guard result == 0 else { throw Failure(description: "connect: \(String(cString: strerror(errno)))") }
+    }
+
+    /// A connection that a listener accepted.
+    init(adopting accepted: Int32) {
+        number = accepted
+        configure()
+    }
+
+    private func configure() {
         var wait = timeval(tv_sec: 10, tv_usec: 0)
         setsockopt(number, SOL_SOCKET, SO_RCVTIMEO, &wait, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(number, SOL_SOCKET, SO_SNDTIMEO, &wait, socklen_t(MemoryLayout<timeval>.size))
         var one: Int32 = 1
         setsockopt(number, Int32(IPPROTO_TCP), TCP_NODELAY, &one, 4)
-        let result = Self.withLoopback(port) { connect(number, $0, $1) }
-        guard result == 0 else { throw Failure(description: "connect: \(String(cString: strerror(errno)))") }
     }
 
     deinit { close(number) }
 
-    private static func withLoopback<R>(
+    static func withLoopback<R>(
         _ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> R
     ) -> R {
         var address = sockaddr_in()
@@ -126,5 +136,32 @@ final class RawPeer {
         guard flags == 4, body.starts(with: [5] + Array("READY".utf8)) else {
             throw Failure(description: "no READY but \(flags) \(body)")
         }
+    }
+}
+
+/// A TCP listener of a test, for the other direction.
+final class RawServer {
+    private let number: Int32
+
+    init(port: UInt16) throws {
+        number = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        var one: Int32 = 1
+        setsockopt(number, SOL_SOCKET, SO_REUSEADDR, &one, 4)
+        var wait = timeval(tv_sec: 10, tv_usec: 0)
+        setsockopt(number, SOL_SOCKET, SO_RCVTIMEO, &wait, socklen_t(MemoryLayout<timeval>.size))
+        // Small, so that a peer can be stopped in the middle of a message.
+        var size: Int32 = 8192
+        setsockopt(number, SOL_SOCKET, SO_RCVBUF, &size, 4)
+        guard RawPeer.withLoopback(port, { bind(number, $0, $1) }) == 0, listen(number, 16) == 0 else {
+            throw RawPeer.Failure(description: "listen: \(String(cString: strerror(errno)))")
+        }
+    }
+
+    deinit { close(number) }
+
+    func accept() throws -> RawPeer {
+        let accepted = Glibc.accept(number, nil, nil)
+        guard accepted >= 0 else { throw RawPeer.Failure(description: "accept: \(String(cString: strerror(errno)))") }
+        return RawPeer(adopting: accepted)
     }
 }
