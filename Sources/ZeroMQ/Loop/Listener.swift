@@ -37,6 +37,8 @@ final class Listener {
         case .close:
             guard let handle else { return }
             self.handle = nil
+            // Now, not earlier: who sees this may bind the address again.
+            core.report(.closed, text)
             loop.ended(self, handle)
         default: break
         }
@@ -67,6 +69,5 @@ final class Listener {
         isClosing = true
         loop.backend.close(handle)
         Transport.cleanUp(text)
-        core.report(.closed, text)
     }
 }

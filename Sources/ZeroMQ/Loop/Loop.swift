@@ -67,6 +67,8 @@ final class Loop<B: Backend & ~Copyable> {
         batch = CompletionBatch(capacity: 256)
     }
 
+    deinit { door.close() }
+
     // MARK: Turning
 
     /// Runs until stopped.
