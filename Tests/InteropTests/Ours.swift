@@ -22,8 +22,8 @@ enum Ours {
 
     private static func choice(_ backend: BackendKind) -> BackendChoice {
         switch backend {
-        case .ioUring: .automatic
-        case .epoll: .automatic
+        case .ioUring: .ioUring
+        case .epoll: .epoll
         }
     }
 
