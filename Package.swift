@@ -24,7 +24,7 @@ let package = Package(
         .systemLibrary(
             name: "CLiburing", path: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
         .target(name: "Proactor", dependencies: ["CLiburing"], swiftSettings: settings),
-        .target(name: "ProactorLaws", dependencies: ["Proactor"], swiftSettings: settings),
+        .target(name: "ProactorLaws", dependencies: ["CLiburing", "Proactor"], swiftSettings: settings),
         .target(name: "ZMTP", swiftSettings: settings),
         .target(
             name: "ZeroMQ",
@@ -36,6 +36,8 @@ let package = Package(
                 "Proactor", "ProactorLaws", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
+        .testTarget(name: "ProactorTests", dependencies: ["Proactor", "CLiburing"], swiftSettings: settings),
+        .testTarget(name: "ProactorAsyncTests", dependencies: ["Proactor"], swiftSettings: settings),
         .testTarget(name: "ZMTPTests", dependencies: ["ZMTP"], swiftSettings: settings),
         // For tests only: programs that they run, and what runs them.
         .target(name: "ChildProcesses", path: "Tests/ChildProcesses", swiftSettings: settings),

@@ -23,6 +23,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -35,12 +36,16 @@
 static const uint32_t PROACTOR_ENTER_NO_IOWAIT = 1u << 7;      // 6.15
 static const uint32_t PROACTOR_FEAT_NO_IOWAIT = 1u << 17;      // 6.15
 static const uint32_t PROACTOR_SETUP_NO_SQARRAY = 1u << 16;    // 6.6
+static const uint8_t PROACTOR_OP_SOCKET = 45;                  // 5.19
+static const uint8_t PROACTOR_OP_SEND_ZC = 47;                 // 6.0
 static const uint8_t PROACTOR_OP_FUTEX_WAKE = 52;              // 6.7
 static const uint32_t PROACTOR_FUTEX2_SIZE_U32 = 0x02;         // 6.7, for the ring's futex operations
 static const uint32_t PROACTOR_FUTEX2_PRIVATE = 128;           // 6.7
+static const uint64_t PROACTOR_FUTEX_ANY = 0xffffffffu;        // FUTEX_BITSET_MATCH_ANY as a 64-bit mask
 
 // Flags that liburing defines through an enumeration, which Swift does not import as numbers.
 static const uint8_t PROACTOR_SQE_CQE_SKIP_SUCCESS = 1u << 6;  // 5.17
+static const uint8_t PROACTOR_SQE_ASYNC = 1u << 4;             // 5.6
 static const uint8_t PROACTOR_SQE_BUFFER_SELECT = 1u << 5;     // 5.7
 
 // ---- futex: how a blocked application thread sleeps (futex(2)) ----
@@ -60,7 +65,7 @@ static inline int proactor_futex_wake(const void *word, int count) {
 }
 
 /// Names the calling thread; the kernel keeps 15 bytes.
-static inline void proactor_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+static inline void proactor_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
 // ---- errno as a value: every call below answers >= 0 or a negative errno, and never sets a global ----
 
@@ -72,6 +77,7 @@ static inline int64_t proactor_send(int fd, const void *bytes, size_t count, int
 static inline int64_t proactor_receive(int fd, void *bytes, size_t count, int flags) {
     return proactor_result(recv(fd, bytes, count, flags));
 }
+static inline int64_t proactor_read(int fd, void *bytes, size_t count) { return proactor_result(read(fd, bytes, count)); }
 static inline int64_t proactor_send_message(int fd, const struct msghdr *message, int flags) {
     return proactor_result(sendmsg(fd, message, flags));
 }
@@ -115,6 +121,38 @@ static inline int proactor_ring_enter(int fd, unsigned submit, unsigned minimum,
     argument.ts = (uint64_t)(uintptr_t)timeout;
     return (int)proactor_result(syscall(SYS_io_uring_enter, fd, submit, minimum, flags | IORING_ENTER_EXT_ARG,
                                         &argument, sizeof argument));
+}
+
+// ---- the rings, read and written by hand: one owner thread on our side, the kernel on the other ----
+
+/// Pairs with the kernel's store-release of the same word (its new entries are visible after this load).
+static inline uint32_t proactor_load_acquire(const unsigned *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
+static inline uint32_t proactor_load_relaxed(const unsigned *word) { return __atomic_load_n(word, __ATOMIC_RELAXED); }
+/// Pairs with the kernel's load-acquire of the same word (what was written before is visible to it).
+static inline void proactor_store_release(unsigned *word, uint32_t value) {
+    __atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+
+/// Fills a submission with what nearly every operation has; everything else is zero.
+static inline void proactor_sqe_fill(struct io_uring_sqe *sqe, uint8_t opcode, int fd, const void *address,
+                                     uint32_t length, uint32_t op_flags, uint64_t user_data) {
+    memset(sqe, 0, sizeof *sqe);
+    sqe->opcode = opcode;
+    sqe->fd = fd;
+    sqe->addr = (uint64_t)(uintptr_t)address;
+    sqe->len = length;
+    sqe->msg_flags = op_flags;  // one word with poll32_events, accept_flags, cancel_flags, rw_flags
+    sqe->user_data = user_data;
+}
+static inline void proactor_sqe_set_address(struct io_uring_sqe *sqe, uint64_t address) { sqe->addr = address; }
+static inline void proactor_sqe_set_offset(struct io_uring_sqe *sqe, uint64_t offset) { sqe->off = offset; }
+static inline void proactor_sqe_set_buffer_group(struct io_uring_sqe *sqe, uint16_t group) { sqe->buf_group = group; }
+/// The bitset of a futex operation (6.7) travels in `addr3`.
+static inline void proactor_sqe_set_futex_mask(struct io_uring_sqe *sqe, uint64_t mask) { sqe->addr3 = mask; }
+
+/// The number of the newest opcode of liburing 2.3's enumeration is too small for a newer kernel: ask by number.
+static inline int proactor_ring_supports(const struct io_uring_probe *probe, int opcode) {
+    return io_uring_opcode_supported(probe, opcode);
 }
 
 /// A store that later plain code of this thread cannot be moved across by the compiler (it emits nothing).

@@ -34,7 +34,7 @@ public final class Context: Sendable {
         do throws(ProactorError) {
             let selection = try BackendSelection.select(BackendChoice.resolve(backend), configuration: engine)
             switch selection.kind {
-            case .ioUring: try core.start(EpollBackend.self, selection.report, mode, engine)
+            case .ioUring: try core.start(IOUringBackend.self, selection.report, mode, engine)
             case .epoll: try core.start(EpollBackend.self, selection.report, mode, engine)
             }
         } catch {

@@ -95,6 +95,14 @@ final class ChildProcess {
         }
         throw BenchError("\(name): its memory cannot be read")
     }
+
+    /// How many descriptors it holds.
+    func openDescriptors() throws(BenchError) -> Int {
+        guard let entries = try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd") else {
+            throw BenchError("\(name): its descriptors cannot be counted")
+        }
+        return entries.count
+    }
 }
 
 /// The first line of a side that binds.

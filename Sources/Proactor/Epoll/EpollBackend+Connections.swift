@@ -48,26 +48,39 @@ extension EpollBackend {
 
     // MARK: Connecting
 
-    /// Starts at once; the edge tells the outcome.
+    /// Starts at once; after the edge the same call tells the outcome.
     public mutating func connect(_ socket: Handle, to address: SocketAddress) -> Token {
-        var operation = PendingOperation(kind: .reconnect)
+        var operation = PendingOperation(kind: .connect)
         operation.token = begin(socket, .connect, occupying: .sending)
         let record = slots.record(socket)
         record.pointee.outbound = operation
-        connectOnce(record, socket.slot, address)
+        connectOnce(record, socket.slot, address, isFirst: true)
         return operation.token
     }
 
+    mutating func connectAgain(_ record: UnsafeMutablePointer<EpollSocket>, _ slot: UInt32) {
+        guard let target = addresses(record).pointee.target else {
+            preconditionFailure("a connect that waits has an address")
+        }
+        connectOnce(record, slot, target, isFirst: false)
+    }
+
+    /// connect(2) itself tells what became of an attempt: the error, once, EALREADY after a spurious edge, or
+    /// success. SO_ERROR would leave the socket "connecting", and the next connect would succeed instead of EISCONN.
     private mutating func connectOnce(
-        _ record: UnsafeMutablePointer<EpollSocket>, _ slot: UInt32, _ address: SocketAddress
+        _ record: UnsafeMutablePointer<EpollSocket>, _ slot: UInt32, _ address: SocketAddress, isFirst: Bool
     ) {
         counters.systemCalls += 1
         let number = record.pointee.descriptor
         switch -address.withSockaddr({ proactor_connect(number, $0, $1) }) {
         case 0:
             connected(record)
+        case EISCONN where !isFirst:
+            connected(record)
         case EINPROGRESS, EINTR:  // interrupted, it goes on all the same
-            record.pointee.outbound.kind = .connect
+            addresses(record).pointee.target = address
+            record.pointee.state.remove(.writable)
+        case EALREADY where !isFirst:
             record.pointee.state.remove(.writable)
         case EAGAIN:
             addresses(record).pointee.target = address
@@ -77,37 +90,12 @@ extension EpollBackend {
         }
     }
 
-    mutating func connectAgain(_ record: UnsafeMutablePointer<EpollSocket>, _ slot: UInt32) {
-        guard let target = addresses(record).pointee.target else {
-            preconditionFailure("a connect that waits has an address")
-        }
-        connectOnce(record, slot, target)
-    }
-
-    /// After an edge: the attempt's error is in SO_ERROR, once; without one a missing peer means a spurious edge.
-    mutating func finishConnect(_ record: UnsafeMutablePointer<EpollSocket>) {
-        var error: Int32 = 0
-        var size = socklen_t(MemoryLayout<Int32>.size)
-        counters.systemCalls += 2
-        let number = record.pointee.descriptor
-        if getsockopt(number, SOL_SOCKET, SO_ERROR, &error, &size) < 0 { error = errno }
-        guard error == 0 else { return finishOutbound(record, -error) }
-        var storage = sockaddr_storage()
-        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        let isConnected = withUnsafeMutablePointer(to: &storage) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getpeername(number, $0, &length) == 0 }
-        }
-        if isConnected {
-            connected(record)
-        } else {
-            record.pointee.state.remove(.writable)
-        }
-    }
-
     private mutating func connected(_ record: UnsafeMutablePointer<EpollSocket>) {
         // `hungUp` stays as it is: unconnected sockets count as hung up (EPOLLHUP), but the connection may have ended
         // by now as well. The next event tells; until then it only costs a call.
         record.pointee.state.formUnion([.readable, .writable])
+        record.pointee.addresses?.deallocate()
+        record.pointee.addresses = nil
         finishOutbound(record, 0)
     }
 

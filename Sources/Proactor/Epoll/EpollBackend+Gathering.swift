@@ -1,4 +1,4 @@
-public import Glibc
+public import CLiburing
 
 /// Sending from a list: apart from its kin because `iovec` must be seen through one import only.
 extension EpollBackend {

@@ -35,8 +35,7 @@ extension EpollBackend {
             switch record.pointee.outbound.kind {
             case .send: sendBytes(record)
             case .gather: sendList(record)
-            case .connect: finishConnect(record)
-            case .reconnect: connectAgain(record, slot)
+            case .connect: connectAgain(record, slot)
             case .sendDatagram: sendMessage(record, slot)
             default: preconditionFailure("not an outbound operation")
             }

@@ -51,7 +51,7 @@ public struct EpollBackend: Backend, ~Copyable {
         let forkPage = try ForkPage()
         let waker = try Waker(bound: configuration.wakeBound)
         // Edge-triggered, so the eventfd is never read: each wake is an edge of its own.
-        let refusal = set.add(waker.number, mark: EpollSet.wakerMark)
+        let refusal = set.add(waker.number, mark: EpollSet.wakerMark, for: EpollSet.wakerInterest)
         guard refusal == 0 else { throw .system(SystemError(code: refusal), during: "epoll_ctl of the waker") }
         let nanoseconds = set.hasNanoseconds
         pool = LendingPool(size: configuration.receiveBufferSize, count: configuration.receiveBufferCount)

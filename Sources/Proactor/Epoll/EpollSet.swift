@@ -9,7 +9,9 @@ struct EpollSet: ~Copyable {
     /// The mark of the waker, which no slot and generation can form: generations of owned slots are odd.
     static var wakerMark: UInt64 { 0 }
 
-    private static var interest: UInt32 {
+    /// An eventfd has always room to write: asking for that would make a wake of its registration.
+    static var wakerInterest: UInt32 { EPOLLIN.rawValue | EPOLLET.rawValue }
+    static var interest: UInt32 {
         EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLPRI.rawValue | EPOLLET.rawValue
     }
 
@@ -34,8 +36,8 @@ struct EpollSet: ~Copyable {
 
     /// Adds a descriptor under a mark.
     /// - Returns: 0 or a positive errno: EPERM for files that are always ready, EEXIST if it is in the set.
-    func add(_ number: Int32, mark: UInt64) -> Int32 {
-        var event = epoll_event(events: Self.interest, data: epoll_data(u64: mark))
+    func add(_ number: Int32, mark: UInt64, for interest: UInt32 = interest) -> Int32 {
+        var event = epoll_event(events: interest, data: epoll_data(u64: mark))
         return epoll_ctl(descriptor.number, EPOLL_CTL_ADD, number, &event) == 0 ? 0 : errno
     }
 

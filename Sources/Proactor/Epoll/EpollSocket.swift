@@ -3,7 +3,7 @@ import CLiburing
 /// An operation that waits for readiness, as plain values: what it is, where its memory lies, how far it came.
 struct PendingOperation {
     enum Kind: UInt8 {
-        case none, accept, connect, reconnect, receive, lend, receiveDatagram, send, gather, sendDatagram
+        case none, accept, connect, receive, lend, receiveDatagram, send, gather, sendDatagram
     }
 
     var kind = Kind.none

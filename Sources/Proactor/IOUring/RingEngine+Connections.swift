@@ -1,0 +1,150 @@
+import CLiburing
+import Glibc
+
+/// Accepting, connecting and polling.
+extension RingEngine {
+    mutating func accept(_ handle: Handle, multishot: Bool) -> Token {
+        let socket = sockets.record(handle)
+        precondition(socket.pointee.input.isIdle, "an accept is in flight on this handle already (law 8)")
+        let token = begin(socket, handle.slot, .accept)
+        socket.pointee.state.insert(.listener)
+        socket.pointee.input = RingOperation(token: token.rawValue, kind: .accept)
+        if multishot { socket.input.pointee.traits = .multishot }
+        submitAccept(socket)
+        return token
+    }
+
+    private mutating func submitAccept(_ socket: UnsafeMutablePointer<RingSocket>) {
+        let multishot = socket.input.pointee.traits.contains(.multishot) && features.contains(.multishotAccept)
+        socket.input.pointee.phase = .kernel
+        inKernel += 1
+        ring.submitAccept(socket.pointee.descriptor, multishot: multishot, socket.input.pointee.token)
+    }
+
+    private mutating func rearmAccept(_ socket: UnsafeMutablePointer<RingSocket>) {
+        tally.rearms += 1
+        submitAccept(socket)
+    }
+
+    /// The kernel's answer to an accept.
+    mutating func accepted(
+        _ socket: UnsafeMutablePointer<RingSocket>, _ entry: Ring.Entry, into batch: inout CompletionBatch
+    ) {
+        let operation = socket.input
+        let isCancelled = operation.pointee.isCancelled
+        let isMultishot = operation.pointee.traits.contains(.multishot)
+        if operation.pointee.phase == .polling {
+            guard entry.result >= 0, !isCancelled else {
+                return finish(operation, isCancelled ? -ECANCELED : entry.result, into: &batch)
+            }
+            return rearmAccept(socket)
+        }
+        if entry.result >= 0 {
+            operation.pointee.failures = 0
+            guard entry.hasMore || isMultishot && !isCancelled else {
+                return finish(operation, entry.result, into: &batch)
+            }
+            batch.append(
+                Completion(token: Token(rawValue: operation.pointee.token), result: entry.result, flags: .more))
+            if !entry.hasMore { rearmAccept(socket) }
+            return
+        }
+        guard !entry.hasMore else { return }  // the kernel goes on by itself
+        guard !isCancelled else { return finish(operation, cancellation(of: entry.result), into: &batch) }
+        switch -entry.result {
+        case EMFILE, ENFILE, ENOBUFS, ENOMEM:
+            backOff(operation)
+            tally.acceptBackoffs += 1
+            if isMultishot {
+                let token = Token(rawValue: operation.pointee.token)
+                batch.append(Completion(token: token, result: entry.result, flags: .more))
+            }
+        case EAGAIN:
+            pollFirst(operation, socket.pointee.descriptor, .readable)
+        case EINTR, ECONNABORTED, EPROTO, EPERM, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH,
+            ENETUNREACH:
+            // Errors of one connection that is gone already (accept(2)). In a row they are something else, such as
+            // a filter that forbids the operation: no turning in circles.
+            operation.pointee.failures &+= 1
+            if operation.pointee.failures.isMultiple(of: 16) { backOff(operation) } else { rearmAccept(socket) }
+        default:
+            finish(operation, entry.result, into: &batch)
+        }
+    }
+
+    /// Lets an accept rest: 50 ms, doubling to 1 s while it goes on failing (law 10).
+    private mutating func backOff(_ operation: UnsafeMutablePointer<RingOperation>) {
+        let pause = Duration.milliseconds(min(1000, 50 << min(Int(operation.pointee.failures), 5)))
+        operation.pointee.failures = min(operation.pointee.failures &+ 1, 64)
+        operation.pointee.phase = .backingOff
+        let timer = timers.start(at: .now + pause, every: nil)
+        backoffs.append(Backoff(timer: timer, operation: operation.pointee.token))
+    }
+
+    /// Goes on with the accept whose pause this timer ended.
+    /// - Returns: false if the timer is the program's.
+    mutating func resumeBackoff(_ timer: Token) -> Bool {
+        guard let index = backoffs.firstIndex(where: { $0.timer == timer }) else { return false }
+        let token = backoffs.remove(at: index).operation
+        let socket = sockets[Token(rawValue: token).slot]
+        if socket.input.pointee.token == token { rearmAccept(socket) }
+        return true
+    }
+
+    mutating func connect(_ handle: Handle, to address: SocketAddress) -> Token {
+        let socket = sockets.record(handle)
+        precondition(socket.pointee.output.isIdle, "a send or connect is in flight on this handle already (law 8)")
+        let token = begin(socket, handle.slot, .connect)
+        socket.pointee.output = RingOperation(token: token.rawValue, kind: .connect)
+        socket.messages.pointee.setDestination(address)
+        submitConnect(socket, blocking: false)
+        return token
+    }
+
+    private mutating func submitConnect(_ socket: UnsafeMutablePointer<RingSocket>, blocking: Bool) {
+        let messages = socket.messages
+        inKernel += 1
+        ring.submitConnect(
+            socket.pointee.descriptor, UnsafeRawPointer(messages.pointer(to: \.outputAddress)!),
+            length: messages.pointee.outputLength, blocking: blocking, socket.output.pointee.token)
+    }
+
+    /// The kernel's answer to a connect.
+    mutating func connected(
+        _ socket: UnsafeMutablePointer<RingSocket>, _ entry: Ring.Entry, into batch: inout CompletionBatch
+    ) {
+        let isCancelled = socket.output.pointee.isCancelled
+        switch -entry.result {
+        case EAGAIN where !isCancelled, EINTR where !isCancelled:
+            // A full backlog of a Unix-domain listener: a kernel worker waits for it (no readiness tells).
+            submitConnect(socket, blocking: true)
+        case EISCONN where socket.output.pointee.done == 0 && !isCancelled:
+            finish(socket.output, entry.result, into: &batch)
+        default:
+            finish(socket.output, isCancelled ? cancellation(of: entry.result) : entry.result, into: &batch)
+        }
+    }
+
+    mutating func poll(_ handle: Handle, for events: PollEvents) -> Token {
+        let socket = sockets.record(handle)
+        precondition(socket.pointee.poll.isIdle, "a poll is in flight on this handle already")
+        let token = begin(socket, handle.slot, .poll)
+        socket.pointee.poll = RingOperation(token: token.rawValue, count: Int(events.rawValue), kind: .poll)
+        inKernel += 1
+        ring.submitPoll(socket.pointee.descriptor, events.rawValue, token.rawValue)
+        return token
+    }
+
+    /// The kernel's answer to a poll of the program's.
+    mutating func polledReady(
+        _ socket: UnsafeMutablePointer<RingSocket>, _ entry: Ring.Entry, into batch: inout CompletionBatch
+    ) {
+        let isCancelled = socket.poll.pointee.isCancelled
+        if entry.result == -EINTR || entry.result == -EAGAIN, !isCancelled {
+            inKernel += 1
+            return ring.submitPoll(
+                socket.pointee.descriptor, UInt32(socket.poll.pointee.count), socket.poll.pointee.token)
+        }
+        finish(socket.poll, isCancelled ? cancellation(of: entry.result) : entry.result, into: &batch)
+    }
+}

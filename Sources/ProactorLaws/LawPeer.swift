@@ -1,0 +1,94 @@
+import CLiburing
+import Glibc
+import Proactor
+
+/// The other end of a connection, driven by plain system calls that give up after the watchdog's patience.
+struct LawPeer {
+    let number: Int32
+
+    func limitBlocking() {
+        var limit = timeval(tv_sec: 5, tv_usec: 0)
+        let size = socklen_t(MemoryLayout<timeval>.size)
+        setsockopt(number, SOL_SOCKET, SO_RCVTIMEO, &limit, size)
+        setsockopt(number, SOL_SOCKET, SO_SNDTIMEO, &limit, size)
+    }
+
+    func send(_ bytes: [UInt8]) throws {
+        let done = bytes.withUnsafeBytes { Glibc.send(number, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+        try require(done == bytes.count, "the peer sent \(done) of \(bytes.count) bytes, errno \(errno)")
+    }
+
+    /// Exactly so many bytes, or fewer at the end of the stream.
+    func receive(_ count: Int) throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        while bytes.count < count {
+            let some = try receiveSome(count - bytes.count, flags: 0)
+            guard let some, !some.isEmpty else { break }
+            bytes += some
+        }
+        return bytes
+    }
+
+    /// What is there now; nil if nothing is, empty at the end of the stream.
+    func receiveNow(_ limit: Int) throws -> [UInt8]? { try receiveSome(limit, flags: Int32(MSG_DONTWAIT)) }
+
+    private func receiveSome(_ limit: Int, flags: Int32) throws -> [UInt8]? {
+        var failure: Int32 = 0
+        let bytes = [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
+            let done = Glibc.recv(number, buffer.baseAddress, limit, flags)
+            failure = done < 0 ? errno : 0
+            count = max(done, 0)
+        }
+        if failure == EAGAIN, flags != 0 { return nil }
+        try require(failure == 0, "the peer's receive failed with errno \(failure)")
+        return bytes
+    }
+
+    /// Whether the end of the stream comes.
+    func seesEnd() throws -> Bool { try receive(1).isEmpty }
+
+    /// Makes the next close cut the connection (RST on tcp).
+    func resetsOnClose() throws { try Descriptor.setLinger(number, seconds: 0) }
+}
+
+/// How a connection is made.
+enum LawTransport: CaseIterable {
+    case tcp, unix
+
+    /// Port 0, or a name in the abstract namespace that the kernel picks by autobind (unix(7)): no file is left.
+    func anyAddress() throws -> SocketAddress {
+        switch self {
+        case .tcp: SocketAddress(numeric: "127.0.0.1", port: 0)!
+        case .unix: SocketAddress(unix: "@proactor-laws-\(getpid())-\(UInt64.random(in: 0 ... .max))")!
+        }
+    }
+
+    /// Two connected numbers: ours without limits, the peer's with.
+    func connectedNumbers() throws -> (ours: Int32, theirs: Int32) {
+        switch self {
+        case .unix:
+            let (ours, theirs) = try Descriptor.pair().release()
+            LawPeer(number: theirs).limitBlocking()
+            try limitBuffers(ours, theirs)
+            return (ours, theirs)
+        case .tcp:
+            let listener = try Descriptor.listening(on: try anyAddress())
+            let address = Descriptor.localAddress(of: listener.number)!
+            let peer = try Descriptor.stream(for: address)
+            LawPeer(number: peer.number).limitBlocking()
+            try limitBuffers(listener.number, peer.number)
+            let done = address.withSockaddr { Glibc.connect(peer.number, $0, $1) }
+            try require(done == 0, "loopback refuses a connection: errno \(errno)")
+            let ours = proactor_accept(listener.number, Int32(SOCK_CLOEXEC.rawValue))
+            try require(ours >= 0, "accept: errno \(-ours)")
+            try Descriptor.setOption(peer.number, .noDelay, 1)
+            return (ours, peer.release())
+        }
+    }
+
+    /// Kernel buffers of a known size (TCP sizes them before the connection is made), so that a few MiB never fit.
+    private func limitBuffers(_ sender: Int32, _ receiver: Int32) throws {
+        try Descriptor.setOption(sender, .sendBuffer, 256 << 10)
+        try Descriptor.setOption(receiver, .receiveBuffer, 256 << 10)
+    }
+}
