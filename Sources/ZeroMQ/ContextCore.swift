@@ -35,7 +35,9 @@ final class ContextCore: Sendable {
             let loop = Loop<B>(backend: try B(engine), context: self, isCallerDriven: true)
             doors.withLock { $0 = [loop.door] }
             executors.withLock { $0 = [loop.executor] }
-            driver.withLock { $0 = CallerDriver { (deadline) throws(ProactorError) in try loop.turn(until: deadline) } }
+            driver.withLock {
+                $0 = CallerDriver { (deadline) throws(ProactorError) in try loop.turn(until: deadline) }
+            }
         case .background(let count):
             precondition(1...64 ~= count, "a context has 1 to 64 loops, not \(count)")
             for index in 0..<count {
@@ -67,7 +69,9 @@ final class ContextCore: Sendable {
     /// A name for a peer that gave none: a zero byte, which no peer may choose, and a number.
     func makeRoutingID() -> Frame {
         let number = routingSeed.add(1, ordering: .relaxed).newValue
-        return Frame([0, UInt8(number >> 24), UInt8(number >> 16 & 255), UInt8(number >> 8 & 255), UInt8(number & 255)])
+        return Frame([
+            0, UInt8(number >> 24), UInt8(number >> 16 & 255), UInt8(number >> 8 & 255), UInt8(number & 255),
+        ])
     }
 
     // MARK: Sockets
@@ -156,7 +160,9 @@ final class ContextCore: Sendable {
     /// What monitors get, for the log.
     func log(_ type: SocketType, _ kind: SocketEvent.Kind, _ endpoint: String, _ peer: SocketAddress?) {
         guard let logger else { return }
-        logger.debug("\(kind)", metadata: ["socket": "\(type)", "endpoint": "\(endpoint)", "peer": "\(peer.map(\.description) ?? "")"])
+        logger.debug(
+            "\(kind)",
+            metadata: ["socket": "\(type)", "endpoint": "\(endpoint)", "peer": "\(peer.map(\.description) ?? "")"])
     }
 }
 

@@ -3,7 +3,8 @@ import CLiburing
 /// Ending early: cancels, closes, and the loop's own end.
 extension LoopThread {
     /// Cancels an operation that is still in flight; it answers with its completion.
-    mutating func cancel(_ target: LoopOperation.Target, _ id: UInt64, because reason: LoopError.Code = .cancelled) {
+    mutating func cancel(_ target: LoopOperation.Target, _ id: UInt64, because reason: LoopError.Code = .cancelled)
+    {
         switch target {
         case .inbound(let handle):
             guard isOpen(handle), let waiter = sockets[Int(handle.slot)].inbound, waiter.operation.id == id
@@ -27,7 +28,9 @@ extension LoopThread {
     }
 
     /// Closes; what is in flight ends with `.closed`.
-    mutating func close(_ handle: Handle, _ continuation: LoopContinuation?, because reason: LoopError.Code = .closed) {
+    mutating func close(
+        _ handle: Handle, _ continuation: LoopContinuation?, because reason: LoopError.Code = .closed
+    ) {
         let slot = Int(handle.slot)
         guard slot < sockets.count, sockets[slot].handle == handle else {
             continuation?.resume(returning: .done(0))

@@ -31,7 +31,8 @@ extension LoopThread {
         switch operation.target {
         case .inbound(let handle):
             guard isOpen(handle) else { return operation.refuse(LoopError(.closed)) }
-            precondition(sockets[Int(handle.slot)].inbound == nil, "two tasks receive or accept on one socket at once")
+            precondition(
+                sockets[Int(handle.slot)].inbound == nil, "two tasks receive or accept on one socket at once")
             let timer = startDeadline(operation)
             sockets[Int(handle.slot)].inbound = LoopWaiter(
                 operation: operation, token: startInbound(operation.action, handle), timer: timer)
@@ -67,9 +68,9 @@ extension LoopThread {
             let token = backend.sendDatagram(handle, memory.bytes, to: address)
             return LoopWaiter(operation: operation, token: token, timer: timer, expected: memory.count)
         case .gather(let parts):
-            let list = UnsafeMutableBufferPointer<iovec>.allocate(capacity: parts.count)
+            let list = UnsafeMutableBufferPointer<SendPart>.allocate(capacity: parts.count)
             for (position, part) in parts.enumerated() {
-                list.initializeElement(at: position, to: iovec(iov_base: part.start, iov_len: part.count))
+                list.initializeElement(at: position, to: SendPart(start: part.start, count: part.count))
             }
             return LoopWaiter(
                 operation: operation, token: backend.send(handle, gather: list), timer: timer, list: list,

@@ -76,7 +76,7 @@ struct LoopWaiter {
     /// Why it was cancelled, if it was.
     var reason: LoopError.Code?
     /// The list of a gathered send, freed with its completion.
-    var list: UnsafeMutableBufferPointer<iovec>?
+    var list: UnsafeMutableBufferPointer<SendPart>?
     /// Bytes that a send must transfer.
     var expected = 0
     /// Bytes that went before the operation was started once more to learn its error.

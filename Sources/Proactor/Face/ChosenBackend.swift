@@ -99,7 +99,7 @@ struct ChosenBackend: ~Copyable {
         case .epoll(let engine): engine.pointee.send(socket, bytes, toCompletion: true)
         }
     }
-    mutating func send(_ socket: Handle, gather list: UnsafeMutableBufferPointer<iovec>) -> Token {
+    mutating func send(_ socket: Handle, gather list: UnsafeMutableBufferPointer<SendPart>) -> Token {
         switch place {
         case .epoll(let engine): engine.pointee.send(socket, gather: list, toCompletion: true)
         }

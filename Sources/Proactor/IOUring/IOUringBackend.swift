@@ -1,4 +1,4 @@
-public import Glibc
+import Glibc
 
 /// The engine over io_uring: the kernel does the work, one entry per `wait` submits, waits and times out.
 ///
@@ -88,7 +88,7 @@ public struct IOUringBackend: Backend, ~Copyable {
     /// Sends a gather list.
     @discardableResult
     public mutating func send(
-        _ socket: Handle, gather list: UnsafeMutableBufferPointer<iovec>, toCompletion: Bool
+        _ socket: Handle, gather list: UnsafeMutableBufferPointer<SendPart>, toCompletion: Bool
     ) -> Token {
         engine.pointee.send(socket, gather: list, toCompletion: toCompletion)
     }

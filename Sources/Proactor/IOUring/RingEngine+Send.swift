@@ -34,19 +34,19 @@ extension RingEngine {
     }
 
     mutating func send(
-        _ handle: Handle, gather list: UnsafeMutableBufferPointer<iovec>, toCompletion: Bool
+        _ handle: Handle, gather list: UnsafeMutableBufferPointer<SendPart>, toCompletion: Bool
     ) -> Token {
         precondition((1...1024).contains(list.count), "a gather list has 1 to 1024 elements")
         let socket = sockets.record(handle)
         let token = beginOutput(socket, handle.slot, .gather)
         var total = 0
-        for element in list { total += element.iov_len }
+        for element in list { total += element.count }
         precondition(total <= Int32.max, "at most 2^31 - 1 bytes at once")
         socket.output.pointee.count = total
         if toCompletion { socket.output.pointee.traits = .continues }
         let messages = socket.messages
         messages.pointee.outputHeader = msghdr()
-        messages.pointee.outputHeader.msg_iov = list.baseAddress
+        messages.pointee.outputHeader.msg_iov = .init(OpaquePointer(list.baseAddress))
         messages.pointee.outputHeader.msg_iovlen = list.count
         startSend(socket)
         return token

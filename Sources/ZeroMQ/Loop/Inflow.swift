@@ -157,7 +157,8 @@ final class Inflow {
                 }
                 continue
             }
-            let credit = writer.pointee.byteMark == PipeWord.byteBound
+            let credit =
+                writer.pointee.byteMark == PipeWord.byteBound
                 ? writer.pointee.mark - writer.pointee.pendingAtMost : 1
             let start = UnsafeRawPointer(writer.pointee.cursor)
             let scan = try scanner.scan(
@@ -169,7 +170,8 @@ final class Inflow {
             switch scan.stop {
             case .limit: continue
             case .command(let range, _):
-                try session.obey(UnsafeRawBufferPointer(start: start + range.lowerBound, count: range.count), on: loop)
+                try session.obey(
+                    UnsafeRawBufferPointer(start: start + range.lowerBound, count: range.count), on: loop)
                 forgetCommands(writer)
             case .needMore(_, let header):
                 if let header, header.bodyCount - (filled - header.headerCount) >= Self.bodyThreshold {

@@ -223,7 +223,8 @@ final class Loop<B: Backend & ~Copyable> {
         _ core: SocketCore, endpoint: UInt64, text: String, _ handle: Handle, _ address: SocketAddress?,
         dialer: Dialer?
     ) {
-        let session = Session(core, endpoint: endpoint, text: text, handle: handle, address: address, dialer: dialer)
+        let session = Session(
+            core, endpoint: endpoint, text: text, handle: handle, address: address, dialer: dialer)
         own(handle, .session(session))
         member(core) { $0.sessions[ObjectIdentifier(session)] = session }
         dialer?.session = session

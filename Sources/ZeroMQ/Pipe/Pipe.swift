@@ -45,7 +45,8 @@ final class Pipe: @unchecked Sendable {
         dataNode.initialize(to: ReadyNode(edge: .data, owner: Unmanaged.passUnretained(self)))
         roomNode.initialize(to: ReadyNode(edge: .room, owner: Unmanaged.passUnretained(self)))
         writer.initialize(
-            to: PipeWriter(words: words, pool: pool, mark: mark, byteMark: byteMark == 0 ? PipeWord.byteBound : byteMark))
+            to: PipeWriter(
+                words: words, pool: pool, mark: mark, byteMark: byteMark == 0 ? PipeWord.byteBound : byteMark))
         reader.initialize(to: PipeReader(words: words, pool: pool, mark: mark))
     }
 

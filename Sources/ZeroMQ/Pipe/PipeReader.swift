@@ -1,4 +1,4 @@
-import Glibc
+import Proactor
 import Synchronization
 import ZMTP
 
@@ -158,12 +158,16 @@ extension PipeReader {
             let total = header.headerCount + header.bodyCount
             position &+= UInt64(truncatingIfNeeded: total)
             if header.bodyCount >= PipeWriter.extentThreshold,
-                let frame = takeExtent(header) { return frame }
+                let frame = takeExtent(header)
+            {
+                return frame
+            }
             offset += total
             if header.flags.contains(.command) { continue }
             return LentFrame(
                 flags: header.flags,
-                body: UnsafeRawBufferPointer(start: start + header.headerCount, count: header.bodyCount), owner: nil)
+                body: UnsafeRawBufferPointer(start: start + header.headerCount, count: header.bodyCount), owner: nil
+            )
         }
     }
 
@@ -203,7 +207,7 @@ extension PipeReader {
     /// Fills a gather list from the cursor on.
     /// - Returns: elements used and bytes covered, at most `limit` of them (but always one element).
     mutating func gather(
-        into list: UnsafeMutableBufferPointer<iovec>, limit: Int
+        into list: UnsafeMutableBufferPointer<SendPart>, limit: Int
     ) -> (elements: Int, bytes: Int) {
         var available = Int((published.position &- position) & PipeWord.positionMask)
         var (elements, bytes) = (0, 0)
@@ -213,7 +217,7 @@ extension PipeReader {
             let following = piece.following
             let length = min(following == nil ? available : piece.pointee.end - start, available, limit - bytes)
             if length > 0 {
-                list[elements] = iovec(iov_base: piece.pointee.base + start, iov_len: length)
+                list[elements] = SendPart(start: piece.pointee.base + start, count: length)
                 elements += 1
                 bytes += length
                 available -= length

@@ -105,7 +105,8 @@ final class ChunkPool: @unchecked Sendable {
         let segment = Segment.allocate(capacity: 1)
         segment.initialize(
             to: SegmentHeader(
-                base: UnsafeMutableRawPointer(mutating: bytes.baseAddress!), capacity: bytes.count, end: bytes.count,
+                base: UnsafeMutableRawPointer(mutating: bytes.baseAddress!), capacity: bytes.count,
+                end: bytes.count,
                 owner: owner))
         return segment
     }

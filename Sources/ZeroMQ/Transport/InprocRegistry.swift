@@ -34,7 +34,8 @@ final class InprocRegistry: Sendable {
 
     func connect(_ name: String, _ core: SocketCore, endpoint: UInt64) {
         // A pipe that will be joined now or later starts without a consumer either way.
-        let outbound = core.type.sends && core.type.keepsQueueWhileAway && !core.options.isImmediate
+        let outbound =
+            core.type.sends && core.type.keepsQueueWhileAway && !core.options.isImmediate
             ? core.makeOutbound(readerList: nil) : nil
         if let outbound { core.sender.pointee.list.wake(outbound.notifyWriter(.attached)) }
         let each = Waiting(core: core, endpoint: endpoint, outbound: outbound)
@@ -86,11 +87,13 @@ final class InprocRegistry: Sendable {
                 endpoint: text, address: nil, socketType: core.type, identity: core.options.routingID.bytes,
                 properties: [:])
         }
-        let forth = waiting.outbound
+        let forth =
+            waiting.outbound
             ?? (connector.type.sends
                 ? connector.makeOutbound(readerList: nil, extraMark: binder.inprocMark) : nil)
         let back = binder.type.sends ? binder.makeOutbound(readerList: nil, extraMark: connector.inprocMark) : nil
-        guard case .admitted(let atBinder) = binder.admit(arrival(of: connector), outbound: back, inbound: forth) else {
+        guard case .admitted(let atBinder) = binder.admit(arrival(of: connector), outbound: back, inbound: forth)
+        else {
             connector.report(.peerRefused("the bound socket takes no further peer"), text)
             if let forth { connector.sender.pointee.list.wake(forth.notifyWriter(.ended)) }
             return

@@ -12,7 +12,9 @@ enum Transport {
         if case .ipc(let path) = endpoint, !path.hasPrefix("@") { removeStale(path, address) }
         do throws(ProactorError) {
             let descriptor = try Descriptor.listening(on: address, backlog: Int32(options.backlog))
-            if let actual = Descriptor.localAddress(of: descriptor.number), address.family != .unix || actual.path != nil {
+            if let actual = Descriptor.localAddress(of: descriptor.number),
+                address.family != .unix || actual.path != nil
+            {
                 return (descriptor.release(), Endpoint(actual))
             }
             return (descriptor.release(), endpoint)
@@ -35,7 +37,8 @@ enum Transport {
             // A free name in the abstract namespace: nothing is left behind, and peers can use it as it stands.
             let name = path == "*" ? "@zeromq-\(getpid())-\(UInt64.random(in: 0...(.max)))" : path
             if let address = SocketAddress(unix: name) { return address }
-            throw ZeroMQError(.invalidEndpoint, "cannot bind \(endpoint): the path is empty or longer than 107 bytes")
+            throw ZeroMQError(
+                .invalidEndpoint, "cannot bind \(endpoint): the path is empty or longer than 107 bytes")
         case .inproc: preconditionFailure("inproc has no address")
         }
     }
