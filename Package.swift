@@ -44,7 +44,8 @@ let package = Package(
         // For tests only: programs that they run, and what runs them.
         .target(name: "ChildProcesses", path: "Tests/ChildProcesses", swiftSettings: settings),
         .testTarget(
-            name: "InteropTests", dependencies: ["ChildProcesses"], exclude: ["peer.py"], swiftSettings: settings),
+            name: "InteropTests", dependencies: ["ChildProcesses", "Proactor", "ZMTP", "ZeroMQ"],
+            exclude: ["peer.py"], swiftSettings: settings),
         .executableTarget(name: "seccomp-launch", path: "Tests/seccomp-launch"),
         .testTarget(name: "KernelCompatTests", dependencies: ["ChildProcesses"], swiftSettings: settings),
     ],
