@@ -40,7 +40,8 @@ let package = Package(
         .testTarget(name: "ProactorAsyncTests", dependencies: ["Proactor"], swiftSettings: settings),
         .testTarget(name: "ZMTPTests", dependencies: ["ZMTP"], swiftSettings: settings),
         .testTarget(
-            name: "ZeroMQTests", dependencies: ["ZeroMQ", "Proactor", "ZMTP", "ChildProcesses"], swiftSettings: settings),
+            name: "ZeroMQTests", dependencies: ["ZeroMQ", "Proactor", "ZMTP", "ChildProcesses"],
+            swiftSettings: settings),
         // For tests only: programs that they run, and what runs them.
         .target(name: "ChildProcesses", path: "Tests/ChildProcesses", swiftSettings: settings),
         .testTarget(
