@@ -158,7 +158,7 @@ extension RingEngine {
         let isCancelled = operation.pointee.isCancelled
         switch -result {
         case EINTR where !isCancelled: return submitSend(socket)
-        case EAGAIN where !isCancelled && waitsWithoutEdge(socket): return restSend(operation)
+        case EAGAIN where !isCancelled && waitsWithoutEdge(socket): return rest(operation)
         case EAGAIN where !isCancelled: return pollFirst(operation, socket.pointee.descriptor, .writable)
         case ENOTSOCK where !isCancelled && !socket.pointee.state.contains(.pipe):
             socket.pointee.state.insert(.pipe)
