@@ -38,6 +38,8 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(name: "ProactorTests", dependencies: ["Proactor", "CLiburing"], swiftSettings: settings),
         .testTarget(name: "ProactorAsyncTests", dependencies: ["Proactor"], swiftSettings: settings),
+        .testTarget(
+            name: "ProactorLawsTests", dependencies: ["Proactor", "ProactorLaws"], swiftSettings: settings),
         .testTarget(name: "ZMTPTests", dependencies: ["ZMTP"], swiftSettings: settings),
         .testTarget(
             name: "ZeroMQTests", dependencies: ["ZeroMQ", "Proactor", "ZMTP", "ChildProcesses"],
