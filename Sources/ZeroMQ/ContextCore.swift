@@ -60,6 +60,9 @@ final class ContextCore: Sendable {
         return doors.withLock { $0[index % $0.count] }
     }
 
+    /// Whether the loops are gone. Their doors stay: a call that is under way meanwhile knocks in vain.
+    private let isStopped = Atomic<Bool>(false)
+
     var allDoors: [LoopDoor] { doors.withLock { $0 } }
 
     var isOnLoopThread: Bool { threads.withLock { $0.contains { $0.isCurrent } } }
@@ -91,7 +94,11 @@ final class ContextCore: Sendable {
             expected: .open, desired: phase, ordering: .acquiringAndReleasing)
         core.endWaits(phase)
         guard isFirst else { return }
-        inproc.leave(core)
+        for (name, pipe) in inproc.leave(core) {
+            let messages = pipe.queued.messages
+            core.lose(messages, .lingerOver, endpoint: "inproc://\(name)")
+            if messages > 0 { core.registry.withLock { $0.undelivered.append(("inproc://\(name)", messages)) } }
+        }
         core.leaveInproc()
         let doors = doors.withLock { $0 }
         core.loopsLeft.store(doors.count, ordering: .releasing)
@@ -101,11 +108,8 @@ final class ContextCore: Sendable {
     /// A loop holds nothing of a closed socket any more.
     func loopLeft(_ core: SocketCore) {
         guard core.loopsLeft.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 else { return }
-        let (lost, monitors) = core.registry.withLock { registry in
-            defer { registry.monitors = [] }
-            return (registry.undelivered, registry.monitors)
-        }
-        for monitor in monitors { monitor.close() }
+        core.endMonitors()
+        let lost = core.registry.withLock(\.undelivered)
         undelivered.withLock { $0.append(contentsOf: lost) }
         sockets.withLock { $0[ObjectIdentifier(core)] = nil }
         progress.advance()
@@ -140,10 +144,8 @@ final class ContextCore: Sendable {
 
     /// Ends the loops; sockets that are still open end with them.
     func stop() {
-        let doors = doors.withLock { doors in
-            defer { doors = [] }
-            return doors
-        }
+        guard !isStopped.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        let doors = doors.withLock { $0 }
         let threads = threads.withLock { threads in
             defer { threads = [] }
             return threads
@@ -152,7 +154,11 @@ final class ContextCore: Sendable {
         for door in doors { door.post(.stop) }
         for thread in threads { thread.join() }
         driver.withLock { $0 = nil }
-        sockets.withLock { $0 = [:] }
+        let left = sockets.withLock { sockets in
+            defer { sockets = [:] }
+            return sockets.values
+        }
+        for core in left { core.endMonitors() }
     }
 
     // MARK: Logging

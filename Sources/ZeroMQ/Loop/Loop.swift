@@ -67,6 +67,8 @@ final class Loop<B: Backend & ~Copyable> {
         batch = CompletionBatch(capacity: 256)
     }
 
+    deinit { door.close() }
+
     // MARK: Turning
 
     /// Runs until stopped.
@@ -77,7 +79,9 @@ final class Loop<B: Backend & ~Copyable> {
     /// One turn: news, wait, completions.
     func turn(until deadline: Deadline?) throws(ProactorError) {
         var limit = deadline
-        if takeNews() || !door.list.fallAsleep() {
+        let hadNews = takeNews()
+        executor.runJobs()
+        if hadNews || !door.list.fallAsleep() || !executor.prepareToRest() {
             // Something is there or was just started: submit, but do not wait.
             limit = .distantPast
         }
@@ -91,7 +95,6 @@ final class Loop<B: Backend & ~Copyable> {
         door.list.take { edge, reasons, owner in
             if let owner { return serve(owner.takeRetainedValue(), edge, reasons) }
             for command in door.takeCommands() { obey(command) }
-            executor.runJobs()
         }
     }
 

@@ -31,7 +31,14 @@ struct PipeReader: ~Copyable {
     private var boundaryOffset = 0
     private var boundaryPosition: UInt64 = 0
 
-    init(words: UnsafeMutablePointer<PipeWords>, pool: ChunkPool, mark: Int) {
+    init(
+        words: UnsafeMutablePointer<PipeWords>, pool: ChunkPool, mark: Int,
+        startingAt start: (position: UInt64, count: UInt64)
+    ) {
+        (position, count) = start
+        (creditedPosition, creditedCount) = start
+        boundaryPosition = start.position
+        published = PipeWord(position: start.position, count: start.count)
         self.words = words
         self.pool = pool
         self.mark = UInt64(mark)
@@ -62,12 +69,15 @@ struct PipeReader: ~Copyable {
         let isBusy = published.has(PipeWord.busy)
         let isBare = published.has(PipeWord.bare)
         let frees = !isBusy && !isBare
+        // A writer that lets go of a resting pipe frees the chain, so it must know where the chain begins by now.
+        if isBusy, !isBare { words.pointee.first = head }
         let resting = published.rawValue & ~PipeWord.want | PipeWord.idle | (frees ? PipeWord.bare : 0)
         let (exchanged, _) = words.pointee.data.compareExchange(
             expected: published.rawValue, desired: resting, ordering: .acquiringAndReleasing)
         guard exchanged else { return false }
         if frees {
-            if let head { pool.give(head) }
+            // All of it: behind what was published there may be parts of a message that never ended.
+            pool.give(chain: head)
             head = nil
             boundary = nil
         }
@@ -120,10 +130,7 @@ struct PipeReader: ~Copyable {
         _ = look()
         var segment = boundary ?? head
         if segment == nil || serial != words.pointee.firstSerial { segment = words.pointee.first }
-        while let piece = segment {
-            segment = piece.following
-            pool.give(piece)
-        }
+        pool.give(chain: segment)
         head = nil
         boundary = nil
     }

@@ -100,6 +100,15 @@ final class ChunkPool: @unchecked Sendable {
         }
     }
 
+    /// Gives a segment and all that follow it back; by any thread.
+    func give(chain first: Segment?) {
+        var next = first
+        while let segment = next {
+            next = segment.following
+            give(segment)
+        }
+    }
+
     /// A segment over foreign memory, kept alive by its owner.
     static func extent(_ bytes: UnsafeRawBufferPointer, owner: SharedBytes) -> Segment {
         let segment = Segment.allocate(capacity: 1)

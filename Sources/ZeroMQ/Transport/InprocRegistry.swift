@@ -33,10 +33,12 @@ final class InprocRegistry: Sendable {
     }
 
     func connect(_ name: String, _ core: SocketCore, endpoint: UInt64) {
-        // A pipe that will be joined now or later starts without a consumer either way.
+        // A pipe that will be joined now or later starts without a consumer either way. Its mark has the receiver's
+        // room as well if that is known already.
+        let known = names.withLock { $0.bound[name] }
         let outbound =
             core.type.sends && core.type.keepsQueueWhileAway && !core.options.isImmediate
-            ? core.makeOutbound(readerList: nil) : nil
+            ? core.makeOutbound(readerList: nil, extraMark: known.map(\.inprocMark) ?? 0) : nil
         if let outbound { core.sender.pointee.list.wake(outbound.notifyWriter(.attached)) }
         let each = Waiting(core: core, endpoint: endpoint, outbound: outbound)
         let binder = names.withLock { names -> SocketCore? in
@@ -64,13 +66,17 @@ final class InprocRegistry: Sendable {
     }
 
     /// Forgets a socket everywhere.
-    func leave(_ core: SocketCore) {
+    /// - Returns: the pipes of its connects that no bind ever met.
+    func leave(_ core: SocketCore) -> [(name: String, pipe: Pipe)] {
         names.withLock { names in
+            var left: [(String, Pipe)] = []
             names.bound = names.bound.filter { $0.value !== core }
             for (name, waiting) in names.waiting {
                 let others = waiting.filter { $0.core !== core }
+                left += waiting.filter { $0.core === core }.compactMap(\.outbound).map { (name, $0) }
                 names.waiting[name] = others.isEmpty ? nil : others
             }
+            return left
         }
     }
 
