@@ -98,10 +98,7 @@ extension RingEngine {
         } else if socket.output.pointee.token == token {
             socket.output.pointee.kind == .connect ? connectHere(socket) : submitSend(socket)
         }
-        if socket.poll.pointee.token == token {
-            tally.rearms += 1
-            submitPoll(socket)
-        }
+        if socket.poll.pointee.token == token { submitPoll(socket) }
         return true
     }
 
