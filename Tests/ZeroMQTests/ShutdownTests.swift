@@ -71,7 +71,12 @@ extension Sockets {
             let context = try setup.context()
             let pull = try PullSocket(context)
             let task = Task(executorPreference: context.executor) { () -> ZeroMQError.Code? in
-                do { _ = try await pull.receive(); return nil } catch { return error.code }
+                do throws(ZeroMQError) {
+                    _ = try await pull.receive()
+                    return nil
+                } catch {
+                    return error.code
+                }
             }
             await Task.yield()
             let closing = Worker { context.close(timeout: .seconds(5)) }

@@ -2,7 +2,9 @@ import Glibc
 import Testing
 
 /// A TCP client that speaks whatever a test wants, byte by byte. Every wait ends after ten seconds.
-final class RawPeer {
+///
+/// Sendable: its one field is a number that never changes.
+final class RawPeer: Sendable {
     /// What went wrong with it.
     struct Failure: Error, CustomStringConvertible {
         let description: String
