@@ -195,9 +195,15 @@ final class Loop<B: Backend & ~Copyable> {
         switch command {
         case .listen(let core, let endpoint, let text, let descriptor):
             let listener = Listener(core, endpoint: endpoint, text: text)
-            guard !isClosing(core), listener.start(Descriptor(owning: descriptor), on: self) else { return }
+            guard !isClosing(core) else { return command.drop() }
+            guard listener.start(Descriptor(owning: descriptor), on: self) else { return }
             member(core) { $0.listeners.append(listener) }
         case .dial(let core, let endpoint, let target, let pipe):
+            guard !isClosing(core) else {
+                // It crossed the socket's close.
+                if let pipe { abandon(pipe, core, .lingerOver, target.description) }
+                return
+            }
             let dialer = Dialer(core, endpoint: endpoint, target: target, pipe: pipe)
             member(core) { $0.dialers.append(dialer) }
             dialer.attempt(on: self)
@@ -218,7 +224,11 @@ final class Loop<B: Backend & ~Copyable> {
         }
     }
 
-    private func isClosing(_ core: SocketCore) -> Bool { members[ObjectIdentifier(core)]?.isClosing ?? false }
+    /// Whether the order to close the socket has been obeyed, perhaps to its end.
+    private func isClosing(_ core: SocketCore) -> Bool {
+        if let those = members[ObjectIdentifier(core)] { return those.isClosing }
+        return core.registry.withLock { $0.leftLoops.contains(ObjectIdentifier(door)) }
+    }
 
     private func member(_ core: SocketCore, _ change: (inout Members) -> Void) {
         change(&members[ObjectIdentifier(core), default: Members(core: core)])
@@ -320,6 +330,7 @@ final class Loop<B: Backend & ~Copyable> {
         guard let those = members[id], those.isClosing, those.isEmpty else { return }
         cancelTimer(those.lingerTimer)
         members[id] = nil
+        core.registry.withLock { $0.leftLoops.append(ObjectIdentifier(door)) }
         core.context.loopLeft(core)
     }
 }
