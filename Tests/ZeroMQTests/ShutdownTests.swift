@@ -135,7 +135,7 @@ extension Sockets {
                 let workers = (0..<2).map { _ in
                     Worker {
                         do {
-                            while true {
+                            for _ in 0..<50 {
                                 let endpoint = try pull.bind("tcp://127.0.0.1:*")
                                 let push = try PushSocket(context, .test { $0.linger = .zero })
                                 try push.connect(endpoint)
@@ -144,7 +144,7 @@ extension Sockets {
                         } catch {}
                     }
                 }
-                _ = context.eventually { pull.statistics.peers.count > 2 }
+                _ = context.eventually(within: .milliseconds(500)) { pull.statistics.peers.count > 2 }
                 #expect(context.close(timeout: .seconds(5)).isComplete)
                 for worker in workers { #expect(worker.join(within: 10)) }
             }
