@@ -170,7 +170,7 @@ extension Sockets {
         /// Takes what is there without waiting.
         private func drain(_ peer: RawPeer) -> Int {
             var bytes = [UInt8](repeating: 0, count: 1 << 16)
-            let count = recv(peer.number, &bytes, bytes.count, Int32(MSG_DONTWAIT.rawValue))
+            let count = recv(peer.number, &bytes, bytes.count, Int32(MSG_DONTWAIT))
             return max(count, 0)
         }
 

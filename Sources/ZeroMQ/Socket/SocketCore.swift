@@ -67,6 +67,8 @@ final class SocketCore: @unchecked Sendable {
         var monitors: [SocketMonitor] = []
         /// No event will come any more: no loop holds anything of the socket.
         var isOver = false
+        /// Doors of the loops that hold nothing of this closed socket any more.
+        var leftLoops: [ObjectIdentifier] = []
         var undelivered: [(endpoint: String, messages: Int)] = []
     }
 
