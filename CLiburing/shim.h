@@ -25,6 +25,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -65,6 +66,12 @@ static inline int proactor_futex_wake(const void *word, int count) {
 
 /// Names the calling thread; the kernel keeps 15 bytes.
 static inline void proactor_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+/// Whether a path names a socket.
+static inline int proactor_is_socket(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISSOCK(status.st_mode);
+}
 
 // ---- errno as a value: every call below answers >= 0 or a negative errno, and never sets a global ----
 
