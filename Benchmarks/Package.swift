@@ -21,6 +21,13 @@ let package = Package(
             name: "bench-libzmq", dependencies: ["CSupport"], cSettings: gnu,
             linkerSettings: [.linkedLibrary("zmq")]),
         .executableTarget(
+            name: "bench-ours",
+            dependencies: [
+                "CSupport", .product(name: "Proactor", package: "swift-proactor"),
+                .product(name: "ZeroMQ", package: "swift-proactor"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
             name: "echo-minimal", dependencies: ["CSupport"], cSettings: gnu,
             linkerSettings: [.linkedLibrary("uring")]),
         // The loads: plain BSD sockets, the same for every contender.

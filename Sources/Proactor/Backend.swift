@@ -1,5 +1,3 @@
-public import Glibc
-
 /// A completion engine: one method per operation, then one `wait`.
 ///
 /// Arguments travel in registers; there is no closure, no existential and no reference counting per operation.
@@ -77,7 +75,7 @@ public protocol Backend: ~Copyable {
     /// `toCompletion` may change the list as it goes.
     @discardableResult
     mutating func send(
-        _ socket: Handle, gather list: UnsafeMutableBufferPointer<iovec>, toCompletion: Bool
+        _ socket: Handle, gather list: UnsafeMutableBufferPointer<SendPart>, toCompletion: Bool
     ) -> Token
     /// Sends to completion without a completion of its own (law 1's exception). The memory is the caller's until
     /// later input proves that it went; an error shows up in the next operation on the handle. Occupies the
@@ -133,6 +131,25 @@ public protocol Backend: ~Copyable {
     /// Wakes one thread that sleeps on the futex word, at the latest with the next `wait`: without a system call
     /// of its own where the ring can do it (6.7).
     mutating func wakeThread(sleepingOn word: UnsafeRawPointer)
+}
+
+/// One element of a gather list: memory that is the caller's until the send completes.
+///
+/// Laid out like `iovec` of sys/uio.h, so that a list of them goes to the kernel as it is. A type of our own because
+/// the system's belongs to whichever C module was built first.
+@frozen
+public struct SendPart {
+    /// First byte.
+    public var start: UnsafeMutableRawPointer?
+    /// Bytes.
+    public var count: Int
+
+    /// A part.
+    @inlinable
+    public init(start: UnsafeMutableRawPointer?, count: Int) {
+        self.start = start
+        self.count = count
+    }
 }
 
 /// The engines.

@@ -19,6 +19,6 @@ package enum Futex {
         _ = proactor_futex_wake(word, count)
     }
 
-    /// Names the calling thread for people (pthread_setname_np(3)): 15 bytes at most.
+    /// Names the calling thread for people (PR_SET_NAME of prctl(2)): 15 bytes at most.
     package static func nameThread(_ name: String) { proactor_name_thread(name) }
 }

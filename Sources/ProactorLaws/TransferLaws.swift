@@ -1,3 +1,4 @@
+import CLiburing
 import Glibc
 import Proactor
 
@@ -196,12 +197,12 @@ extension LawBench where Engine: ~Copyable {
     }
 
     /// A gather list over equal parts of a block.
-    func list(_ bytes: UnsafeRawBufferPointer, parts: Int) -> UnsafeMutableBufferPointer<iovec> {
+    func list(_ bytes: UnsafeRawBufferPointer, parts: Int) -> UnsafeMutableBufferPointer<SendPart> {
         let size = bytes.count / parts
-        let list = memory(parts * MemoryLayout<iovec>.stride).bindMemory(to: iovec.self)
+        let list = memory(parts * MemoryLayout<SendPart>.stride).bindMemory(to: SendPart.self)
         for index in 0..<parts {
             let start = UnsafeMutableRawPointer(mutating: bytes.baseAddress! + index * size)
-            list[index] = iovec(iov_base: start, iov_len: size)
+            list[index] = SendPart(start: start, count: size)
         }
         return list
     }

@@ -34,14 +34,15 @@ public final class Context: Sendable {
         do throws(ProactorError) {
             let selection = try BackendSelection.select(BackendChoice.resolve(backend), configuration: engine)
             switch selection.kind {
-            case .ioUring: try core.start(EpollBackend.self, selection.report, mode, engine)
+            case .ioUring: try core.start(IOUringBackend.self, selection.report, mode, engine)
             case .epoll: try core.start(EpollBackend.self, selection.report, mode, engine)
             }
         } catch {
             throw ZeroMQError(
                 .engineFailed, "cannot start a context: \(error)", underlying: SystemError(code: error.errno))
         }
-        core.logger?.info("context started", metadata: ["backend": "\(report.backend)", "reason": "\(report.reason)"])
+        core.logger?.info(
+            "context started", metadata: ["backend": "\(report.backend)", "reason": "\(report.reason)"])
     }
 
     deinit { core.stop() }
@@ -56,7 +57,8 @@ public final class Context: Sendable {
     /// Turns the loop of a caller-driven context until the deadline, at least once.
     public func run(until deadline: Deadline) throws(ZeroMQError) {
         guard let driver = core.driver.withLock({ $0 }) else {
-            throw ZeroMQError(.wrongThread, "run(until:) is for caller-driven contexts; this one has its own threads")
+            throw ZeroMQError(
+                .wrongThread, "run(until:) is for caller-driven contexts; this one has its own threads")
         }
         repeat { try driver.turn(until: deadline) } while Deadline.now < deadline
     }

@@ -35,7 +35,9 @@ final class ContextCore: Sendable {
             let loop = Loop<B>(backend: try B(engine), context: self, isCallerDriven: true)
             doors.withLock { $0 = [loop.door] }
             executors.withLock { $0 = [loop.executor] }
-            driver.withLock { $0 = CallerDriver { (deadline) throws(ProactorError) in try loop.turn(until: deadline) } }
+            driver.withLock {
+                $0 = CallerDriver { (deadline) throws(ProactorError) in try loop.turn(until: deadline) }
+            }
         case .background(let count):
             precondition(1...64 ~= count, "a context has 1 to 64 loops, not \(count)")
             for index in 0..<count {
@@ -58,6 +60,9 @@ final class ContextCore: Sendable {
         return doors.withLock { $0[index % $0.count] }
     }
 
+    /// Whether the loops are gone. Their doors stay: a call that is under way meanwhile knocks in vain.
+    private let isStopped = Atomic<Bool>(false)
+
     var allDoors: [LoopDoor] { doors.withLock { $0 } }
 
     var isOnLoopThread: Bool { threads.withLock { $0.contains { $0.isCurrent } } }
@@ -67,7 +72,9 @@ final class ContextCore: Sendable {
     /// A name for a peer that gave none: a zero byte, which no peer may choose, and a number.
     func makeRoutingID() -> Frame {
         let number = routingSeed.add(1, ordering: .relaxed).newValue
-        return Frame([0, UInt8(number >> 24), UInt8(number >> 16 & 255), UInt8(number >> 8 & 255), UInt8(number & 255)])
+        return Frame([
+            0, UInt8(number >> 24), UInt8(number >> 16 & 255), UInt8(number >> 8 & 255), UInt8(number & 255),
+        ])
     }
 
     // MARK: Sockets
@@ -87,7 +94,11 @@ final class ContextCore: Sendable {
             expected: .open, desired: phase, ordering: .acquiringAndReleasing)
         core.endWaits(phase)
         guard isFirst else { return }
-        inproc.leave(core)
+        for (name, pipe) in inproc.leave(core) {
+            let messages = pipe.queued.messages
+            core.lose(messages, .lingerOver, endpoint: "inproc://\(name)")
+            if messages > 0 { core.registry.withLock { $0.undelivered.append(("inproc://\(name)", messages)) } }
+        }
         core.leaveInproc()
         let doors = doors.withLock { $0 }
         core.loopsLeft.store(doors.count, ordering: .releasing)
@@ -97,11 +108,8 @@ final class ContextCore: Sendable {
     /// A loop holds nothing of a closed socket any more.
     func loopLeft(_ core: SocketCore) {
         guard core.loopsLeft.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 else { return }
-        let (lost, monitors) = core.registry.withLock { registry in
-            defer { registry.monitors = [] }
-            return (registry.undelivered, registry.monitors)
-        }
-        for monitor in monitors { monitor.close() }
+        core.endMonitors()
+        let lost = core.registry.withLock(\.undelivered)
         undelivered.withLock { $0.append(contentsOf: lost) }
         sockets.withLock { $0[ObjectIdentifier(core)] = nil }
         progress.advance()
@@ -136,10 +144,8 @@ final class ContextCore: Sendable {
 
     /// Ends the loops; sockets that are still open end with them.
     func stop() {
-        let doors = doors.withLock { doors in
-            defer { doors = [] }
-            return doors
-        }
+        guard !isStopped.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        let doors = doors.withLock { $0 }
         let threads = threads.withLock { threads in
             defer { threads = [] }
             return threads
@@ -148,7 +154,11 @@ final class ContextCore: Sendable {
         for door in doors { door.post(.stop) }
         for thread in threads { thread.join() }
         driver.withLock { $0 = nil }
-        sockets.withLock { $0 = [:] }
+        let left = sockets.withLock { sockets in
+            defer { sockets = [:] }
+            return sockets.values
+        }
+        for core in left { core.endMonitors() }
     }
 
     // MARK: Logging
@@ -156,7 +166,9 @@ final class ContextCore: Sendable {
     /// What monitors get, for the log.
     func log(_ type: SocketType, _ kind: SocketEvent.Kind, _ endpoint: String, _ peer: SocketAddress?) {
         guard let logger else { return }
-        logger.debug("\(kind)", metadata: ["socket": "\(type)", "endpoint": "\(endpoint)", "peer": "\(peer.map(\.description) ?? "")"])
+        logger.debug(
+            "\(kind)",
+            metadata: ["socket": "\(type)", "endpoint": "\(endpoint)", "peer": "\(peer.map(\.description) ?? "")"])
     }
 }
 

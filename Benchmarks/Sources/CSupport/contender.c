@@ -1,5 +1,6 @@
 #include "contender.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -39,6 +40,19 @@ uint64_t bench_raise_descriptor_limit(uint64_t wanted) {
     }
     getrlimit(RLIMIT_NOFILE, &limit);
     return limit.rlim_cur;
+}
+
+bool bench_has_ring(void) {
+    DIR *folder = opendir("/proc/self/fd");
+    if (!folder) bench_fail("cannot read /proc/self/fd: %s", strerror(errno));
+    bool found = false;
+    for (struct dirent *entry; !found && (entry = readdir(folder));) {
+        char target[64] = {0};
+        found = readlinkat(dirfd(folder), entry->d_name, target, sizeof target - 1) > 0
+                && strcmp(target, "anon_inode:[io_uring]") == 0;
+    }
+    closedir(folder);
+    return found;
 }
 
 void bench_wait_for_end_of_input(void) {

@@ -55,7 +55,7 @@ enum Chart {
         var y = top
         for group in groups {
             let middle = y + Double(group.rows.count) * bar / 2 + 4
-            svg += "<text x=\"\(px(left - 10))\" y=\"\(px(middle))\" text-anchor=\"end\">\(escape(group.title))</text>\n"
+            svg += text(left - 10, middle, group.title, anchor: "end")
             for row in group.rows {
                 svg += draw(row, y, scale)
                 y += bar
@@ -70,16 +70,18 @@ enum Chart {
         let start = scale.x(1)
         let end = scale.x(ratio)
         var svg = rect(min(start, end), y, max(abs(end - start), 1), bar - 2, colours[row.backend] ?? "#777")
-        svg += text(max(start, end) + 5, y + bar - 3, String(format: "%.2f", ratio) + (row.met == false ? "  missed" : ""))
+        let label = String(format: "%.2f", ratio) + (row.met == false ? "  missed" : "")
+        var labelStart = max(start, end)
         if row.bounds == Target.Bounds.ratio.rawValue, let must = row.must {
             let x = scale.x(must)
+            labelStart = max(labelStart, x)
             svg += """
                 <line x1="\(px(x))" y1="\(px(y - 1))" x2="\(px(x))" y2="\(px(y + bar - 1))" \
                 stroke="#b00020" stroke-width="2"/>
 
                 """
         }
-        return svg
+        return svg + text(labelStart + 6, y + bar - 3, label)
     }
 
     private struct Scale {
@@ -91,12 +93,14 @@ enum Chart {
         }
     }
 
-    private static func rect(_ x: Double, _ y: Double, _ width: Double, _ height: Double, _ fill: String) -> String {
+    private static func rect(
+        _ x: Double, _ y: Double, _ width: Double, _ height: Double, _ fill: String
+    ) -> String {
         "<rect x=\"\(px(x))\" y=\"\(px(y))\" width=\"\(px(width))\" height=\"\(px(height))\" fill=\"\(fill)\"/>\n"
     }
 
-    private static func text(_ x: Double, _ y: Double, _ text: String) -> String {
-        "<text x=\"\(px(x))\" y=\"\(px(y))\">\(escape(text))</text>\n"
+    private static func text(_ x: Double, _ y: Double, _ text: String, anchor: String = "start") -> String {
+        "<text x=\"\(px(x))\" y=\"\(px(y))\" text-anchor=\"\(anchor)\">\(escape(text))</text>\n"
     }
 
     private static func px(_ value: Double) -> String { String(format: "%.1f", value) }

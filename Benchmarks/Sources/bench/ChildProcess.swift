@@ -15,7 +15,8 @@ final class ChildProcess {
 
     /// - Parameter core: The one core it may run on; nil leaves it free.
     init(_ arguments: [String], core: Int? = nil) throws(BenchError) {
-        name = arguments.map { $0.split(separator: "/").last.map(String.init) ?? $0 }.joined(separator: " ")
+        let program = arguments[0].split(separator: "/").last.map(String.init) ?? ""
+        name = ([program] + arguments.dropFirst()).joined(separator: " ")
         var strings: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) }
         strings.append(nil)
         defer { for string in strings { free(string) } }
@@ -94,6 +95,14 @@ final class ChildProcess {
             if let value = line.split(separator: " ").dropFirst().first.flatMap({ Double($0) }) { return value }
         }
         throw BenchError("\(name): its memory cannot be read")
+    }
+
+    /// How many descriptors it holds.
+    func openDescriptors() throws(BenchError) -> Int {
+        guard let entries = try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd") else {
+            throw BenchError("\(name): its descriptors cannot be counted")
+        }
+        return entries.count
     }
 }
 

@@ -51,7 +51,9 @@ enum Echo {
         guard served.messages >= outcome.messages else {
             throw BenchError("\(contender.name): served \(served.messages) of \(outcome.messages)")
         }
-        guard let cpu = outcome.serverCpuSeconds, cpu > 0 else { throw BenchError("\(contender.name): no CPU time") }
+        guard let cpu = outcome.serverCpuSeconds, cpu > 0 else {
+            throw BenchError("\(contender.name): no CPU time")
+        }
         return Double(outcome.messages) / cpu
     }
 }

@@ -28,14 +28,15 @@ enum IdleMemory {
             return held
         }
         return options.backends.enumerated().map { index, backend in
-            let after = [index + 1, 0].map { String(format: "%.2f", median(kept[$0]) ?? .nan) }
+            var note = "\(connections) connections"
+            if connections < options.idleConnections { note += " (descriptor limit)" }
+            if let ours = median(kept[index + 1]), let libzmq = median(kept[0]) {
+                note += String(format: "; still held after they left: %.2f KiB each, libzmq %.2f", ours, libzmq)
+            }
             return Row(
                 rotation, ours: index + 1, baseline: 0, scenario: Scenario.idleMemory.rawValue, transport: "tcp",
                 size: 0, backend: backend, variant: type, unit: "KiB per connection", lowerIsBetter: true,
-                quick: options.isQuick,
-                note: "\(connections) connections"
-                    + (connections < options.idleConnections ? " (descriptor limit)" : "")
-                    + "; still held after they left: \(after[0]) KiB each, libzmq \(after[1])")
+                quick: options.isQuick, note: note)
         }
     }
 
@@ -51,6 +52,11 @@ enum IdleMemory {
             Contender.path(of: "idle-clients"), try port(of: bound), String(connections), String(processes), peer,
         ])
         _ = try clients.line(by: deadline)
+        // A server that dropped connections, or another process than the one that serves, would look frugal.
+        let open = try server.openDescriptors()
+        guard open >= connections else {
+            throw BenchError("\(contender.name): holds \(open) descriptors for \(connections) connections")
+        }
         let held = try settled(server)
         clients.closeInput()
         _ = try clients.line(by: deadline)

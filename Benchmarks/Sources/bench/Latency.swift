@@ -40,11 +40,11 @@ enum Latency {
     /// Counted from outside, so the same way for both: all calls of both processes, a long run less a short one.
     private static func calls(_ options: Options, _ scenario: Scenario, _ contenders: [Contender]) -> [Row] {
         let counter = SystemCalls.available()
-        let rotation = Rotation("\(scenario.rawValue) system calls", contenders, rounds: min(options.rounds, 3)) {
+        let rotation = Rotation("\(scenario.rawValue) system calls", contenders, rounds: options.rounds) {
             contender, _ throws(BenchError) in
             guard let counter else { throw BenchError("neither perf nor strace can count system calls here") }
-            let short = 1000
-            let long = 6000
+            let short = 500
+            let long = 3000
             func total(_ count: Int) throws(BenchError) -> Double {
                 let session = try counter.session()
                 _ = try roundTrips(contender, count, core: nil, prefix: session.prefix)

@@ -28,12 +28,16 @@ struct Options {
         var rounds: Int?
         while let option = rest.popFirst() {
             func value() throws(BenchError) -> String {
-                guard let value = rest.popFirst() else { throw BenchError("\(option) needs a value\n\(Self.usage)") }
+                guard let value = rest.popFirst() else {
+                    throw BenchError("\(option) needs a value\n\(Self.usage)")
+                }
                 return value
             }
             func number() throws(BenchError) -> Int {
                 let text = try value()
-                guard let number = Int(text), number > 0 else { throw BenchError("\(option): not a number: \(text)") }
+                guard let number = Int(text), number > 0 else {
+                    throw BenchError("\(option): not a number: \(text)")
+                }
                 return number
             }
             switch option {

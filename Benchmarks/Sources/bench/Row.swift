@@ -57,7 +57,8 @@ struct Row: Codable {
     ///   - lowerIsBetter: For times, calls and memory.
     init(
         _ rotation: Rotation, ours: Int, baseline: Int, scenario: String, transport: String, size: Int,
-        backend: String, variant: String = "", against: String = "libzmq", unit: String, lowerIsBetter: Bool = false,
+        backend: String, variant: String = "", against: String = "libzmq", unit: String,
+        lowerIsBetter: Bool = false,
         pinned: Bool? = nil, quick: Bool, note: String? = nil
     ) {
         self.scenario = scenario
@@ -75,7 +76,8 @@ struct Row: Codable {
         machine = Machine.description
         measured = ISO8601DateFormatter().string(from: Date())
         failure = rotation.failures[ours] ?? rotation.failures[baseline]
-        let target = Target.of(scenario: scenario, transport: transport, size: size, backend: backend, variant: variant)
+        let target = Target.of(
+            scenario: scenario, transport: transport, size: size, backend: backend, variant: variant)
         must = target?.must
         aim = target?.aim
         bounds = target?.bounds.rawValue

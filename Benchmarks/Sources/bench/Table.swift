@@ -3,7 +3,8 @@ import Foundation
 /// The table for people.
 enum Table {
     static func document(_ rows: [Row]) -> String {
-        var text = "# Benchmark results\n\nWritten by `bench`; how to read them is in [README.md](../README.md).\n\n"
+        var text = "# Benchmark results\n\n"
+        text += "Written by `bench`; how to read them is in [README.md](../README.md).\n\n"
         let machines = Set(rows.map(\.machine)).sorted()
         text += machines.map { "* Machine: \($0).\n" }.joined()
         if let first = rows.map(\.measured).min(), let last = rows.map(\.measured).max() {
@@ -14,7 +15,7 @@ enum Table {
             text += "* Rows with *quick* come from short runs: they show that it works, not how fast it is.\n"
         }
         if rows.contains(where: \.isDisturbed) {
-            text += "* Rows with *disturbed* shared the machine: others used the stated share of a core meanwhile.\n"
+            text += "* Rows with *disturbed* shared the machine: others used the stated part of a core.\n"
         }
         return text + "\n" + markdown(rows)
     }
@@ -76,7 +77,8 @@ enum Table {
         if row.isDisturbed { remarks.append(String(format: "*disturbed* %.2f", row.foreignCpu)) }
         if let note = row.note { remarks.append(note) }
         if let failure = row.failure {
-            remarks.append(failure.replacingOccurrences(of: "|", with: "/").replacingOccurrences(of: "\n", with: " "))
+            let flat = failure.replacingOccurrences(of: "\n", with: " ")
+            remarks.append(flat.replacingOccurrences(of: "|", with: "/"))
         }
         return remarks.joined(separator: "; ")
     }

@@ -28,7 +28,8 @@ enum Throughput {
         guard options.includes(transport: "tcp", size: 64) else { return [] }
         return options.backends.map { backend in
             let contenders = [Contender.ours(backend), .ours(backend, "--async")]
-            let rotation = rotate(options, "async-throughput tcp 64 \(backend)", contenders, "tcp", 64, mark: 0, 10e6)
+            let title = "async-throughput tcp 64 \(backend)"
+            let rotation = rotate(options, title, contenders, "tcp", 64, mark: 0, 1e6)
             return Row(
                 rotation, ours: 1, baseline: 0, scenario: Scenario.asyncThroughput.rawValue, transport: "tcp",
                 size: 64, backend: backend, against: "our blocking receive", unit: "messages/s",

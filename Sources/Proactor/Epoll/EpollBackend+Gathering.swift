@@ -1,10 +1,8 @@
-public import CLiburing
-
-/// Sending from a list: apart from its kin because `iovec` must be seen through one import only.
+/// Sending from a list.
 extension EpollBackend {
     /// Tries at once; continuing advances the list in place.
     public mutating func send(
-        _ socket: Handle, gather list: UnsafeMutableBufferPointer<iovec>, toCompletion: Bool
+        _ socket: Handle, gather list: UnsafeMutableBufferPointer<SendPart>, toCompletion: Bool
     ) -> Token {
         precondition(list.count >= 1 && list.count <= 1024, "a gather list has 1 to 1024 elements")
         var operation = PendingOperation(kind: .gather, continues: toCompletion)

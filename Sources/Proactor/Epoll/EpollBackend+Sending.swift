@@ -59,19 +59,21 @@ extension EpollBackend {
     }
 
     private mutating func sendList(_ record: UnsafeMutablePointer<EpollSocket>) {
-        let list = record.pointee.outbound.memory!.assumingMemoryBound(to: iovec.self)
+        let list = record.pointee.outbound.memory!.assumingMemoryBound(to: SendPart.self)
         let count = record.pointee.outbound.count
         let number = record.pointee.descriptor
-        let asked = (0..<count).reduce(0) { $0 + list[$1].iov_len }
+        let asked = (0..<count).reduce(0) { $0 + list[$1].count }
         guard asked > 0 else { return finishOutbound(record, Int32(clamping: record.pointee.outbound.done)) }
         counters.systemCalls += 1
         let result: Int
         if record.pointee.state.contains(.notSocket) {
             result = Int(
-                BrokenPipe.withoutSignal { proactor_result(Int64(Glibc.writev(number, list, Int32(count)))) })
+                BrokenPipe.withoutSignal {
+                    proactor_result(Int64(Glibc.writev(number, UnsafePointer(OpaquePointer(list)), Int32(count))))
+                })
         } else {
             var message = msghdr()
-            message.msg_iov = list
+            message.msg_iov = .init(OpaquePointer(list))
             message.msg_iovlen = count
             result = Int(proactor_send_message(number, &message, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)))
         }
@@ -81,15 +83,15 @@ extension EpollBackend {
 
     /// Advances the list past what went.
     private func skip(_ record: UnsafeMutablePointer<EpollSocket>, _ bytes: Int) {
-        var list = record.pointee.outbound.memory!.assumingMemoryBound(to: iovec.self)
+        var list = record.pointee.outbound.memory!.assumingMemoryBound(to: SendPart.self)
         var left = bytes
-        while left >= list.pointee.iov_len {
-            left -= list.pointee.iov_len
+        while left >= list.pointee.count {
+            left -= list.pointee.count
             list += 1
             record.pointee.outbound.count -= 1
         }
-        list.pointee.iov_base += left
-        list.pointee.iov_len -= left
+        list.pointee.start! += left
+        list.pointee.count -= left
         record.pointee.outbound.memory = UnsafeMutableRawPointer(list)
     }
 

@@ -1,4 +1,5 @@
-public import Glibc
+import CLiburing
+import Glibc
 
 /// The engine over io_uring: the kernel does the work, one entry per `wait` submits, waits and times out.
 ///
@@ -88,7 +89,7 @@ public struct IOUringBackend: Backend, ~Copyable {
     /// Sends a gather list.
     @discardableResult
     public mutating func send(
-        _ socket: Handle, gather list: UnsafeMutableBufferPointer<iovec>, toCompletion: Bool
+        _ socket: Handle, gather list: UnsafeMutableBufferPointer<SendPart>, toCompletion: Bool
     ) -> Token {
         engine.pointee.send(socket, gather: list, toCompletion: toCompletion)
     }

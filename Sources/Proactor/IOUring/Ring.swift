@@ -30,8 +30,6 @@ struct Ring: ~Copyable {
     private let forkPage: ForkPage
     private var isOpen = true
 
-    /// A pipe was written to: from then on entries hold SIGPIPE back.
-    var writesPipes = false
     /// Kernel entries made.
     private(set) var entries: UInt64 = 0
     /// Times the submission queue was full.
@@ -143,13 +141,9 @@ struct Ring: ~Copyable {
         if proactor_load_relaxed(kernelFlags) & UInt32(IORING_SQ_CQ_OVERFLOW) != 0 { completionOverflows += 1 }
         proactor_store_release(submissionTail, tail)
         entries += 1
-        let count = tail &- proactor_load_relaxed(submissionHead)
-        let flags = UInt32(IORING_ENTER_GETEVENTS) | enterFlags
-        guard writesPipes else { return proactor_ring_enter(enterDescriptor, count, minimum, flags, timeout) }
-        return Int32(
-            BrokenPipe.withoutSignal {
-                Int64(proactor_ring_enter(enterDescriptor, count, minimum, flags, timeout))
-            })
+        return proactor_ring_enter(
+            enterDescriptor, tail &- proactor_load_relaxed(submissionHead), minimum,
+            UInt32(IORING_ENTER_GETEVENTS) | enterFlags, timeout)
     }
 
     /// Waits a little without submitting: the kernel is out of memory for requests (EAGAIN).

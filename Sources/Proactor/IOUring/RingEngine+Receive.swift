@@ -94,8 +94,8 @@ extension RingEngine {
             if socket.pointee.state.contains(.pipe) {
                 ring.submitRead(descriptor, into: memory, count: count, token)
             } else {
-                // Not MSG_WAITALL: the kernel would report progress and swallow the error behind it, where the next
-                // receive must report it (law 4).
+                // No MSG_WAITALL: the kernel's own continuing (5.19) swallows an error that comes after progress,
+                // and a reset would look like an orderly end (law 4).
                 ring.submitReceive(descriptor, into: memory, count: count, flags: 0, pollFirst: pollFirst, token)
             }
         }
@@ -171,7 +171,7 @@ extension RingEngine {
         case EAGAIN where !isCancelled: return pollFirst(operation, socket.pointee.descriptor, .readable)
         case ENOTSOCK where !isCancelled && !socket.pointee.state.contains(.pipe):
             // A pipe end: only its first operation finds out, sockets pay nothing.
-            socket.pointee.state.insert(.pipe)
+            becomePipe(socket)
             return submitReceive(socket)
         case ENOBUFS where operation.pointee.kind == .receivePool && !isCancelled: return starve(operation)
         default: break
@@ -182,6 +182,14 @@ extension RingEngine {
             return finish(operation, operation.pointee.done, into: &batch)
         }
         finish(operation, isCancelled ? cancellation(of: result) : result, into: &batch)
+    }
+
+    /// The engine's own reads and writes must not wait; in the ring a pipe then polls first.
+    mutating func becomePipe(_ socket: UnsafeMutablePointer<RingSocket>) {
+        socket.pointee.state.insert(.pipe)
+        tally.systemCalls += 2
+        let flags = fcntl(socket.pointee.descriptor, F_GETFL)
+        if flags >= 0 { _ = fcntl(socket.pointee.descriptor, F_SETFL, flags | O_NONBLOCK) }
     }
 
     /// What a cancelled operation reports: kernels up to 6.4 answer some cancelled receives with ENOENT or ENOBUFS.

@@ -34,19 +34,19 @@ extension RingEngine {
     }
 
     mutating func send(
-        _ handle: Handle, gather list: UnsafeMutableBufferPointer<iovec>, toCompletion: Bool
+        _ handle: Handle, gather list: UnsafeMutableBufferPointer<SendPart>, toCompletion: Bool
     ) -> Token {
         precondition((1...1024).contains(list.count), "a gather list has 1 to 1024 elements")
         let socket = sockets.record(handle)
         let token = beginOutput(socket, handle.slot, .gather)
         var total = 0
-        for element in list { total += element.iov_len }
+        for element in list { total += element.count }
         precondition(total <= Int32.max, "at most 2^31 - 1 bytes at once")
         socket.output.pointee.count = total
         if toCompletion { socket.output.pointee.traits = .continues }
         let messages = socket.messages
         messages.pointee.outputHeader = msghdr()
-        messages.pointee.outputHeader.msg_iov = list.baseAddress
+        messages.pointee.outputHeader.msg_iov = .init(OpaquePointer(list.baseAddress))
         messages.pointee.outputHeader.msg_iovlen = list.count
         startSend(socket)
         return token
@@ -94,6 +94,10 @@ extension RingEngine {
     /// Hands the send to the kernel, for the first time or again.
     mutating func submitSend(_ socket: UnsafeMutablePointer<RingSocket>) {
         let operation = socket.output
+        // Written by the engine itself, as a write in the ring would raise SIGPIPE.
+        if socket.pointee.state.contains(.pipe) {
+            return pollFirst(operation, socket.pointee.descriptor, .writable)
+        }
         let descriptor = socket.pointee.descriptor
         let token = operation.pointee.token
         let traits = operation.pointee.traits
@@ -101,29 +105,20 @@ extension RingEngine {
         inKernel += 1
         var flags = Int32(MSG_NOSIGNAL)
         if traits.contains(.continues) { flags |= Int32(MSG_WAITALL) }
-        // The kernel's own second try would send what is left of an iterator that the first one has used up: an
-        // empty datagram (seen on 6.18). So it answers EAGAIN, and the whole is submitted again.
-        if operation.pointee.kind == .sendDatagram { flags |= Int32(MSG_DONTWAIT) }
         if operation.pointee.kind != .send {
             let header = socket.messages.pointer(to: \.outputHeader)!
-            if socket.pointee.state.contains(.pipe) {
-                ring.submitWriteGather(
-                    descriptor, header.pointee.msg_iov, count: UInt32(header.pointee.msg_iovlen), token)
-            } else {
-                ring.submitSendMessage(descriptor, header, flags: flags, token)
+            if operation.pointee.kind == .sendDatagram, socket.messages.pointee.isForUnix {
+                flags |= Int32(MSG_DONTWAIT)
             }
+            ring.submitSendMessage(descriptor, header, flags: flags, token)
             return
         }
         let done = Int(operation.pointee.done)
         let memory = UnsafeRawPointer(operation.pointee.memory.unsafelyUnwrapped + done)
         let count = UInt32(min(operation.pointee.count - done, Self.largestTransfer))
-        if socket.pointee.state.contains(.pipe) {
-            ring.submitWrite(descriptor, memory, count: count, token)
-        } else {
-            let isSilent = traits.contains(.silent)
-            if isSilent { flags |= Int32(MSG_DONTWAIT) }
-            ring.submitSend(descriptor, memory, count: count, flags: flags, skipSuccess: isSilent, token)
-        }
+        let isSilent = traits.contains(.silent)
+        if isSilent { flags |= Int32(MSG_DONTWAIT) }
+        ring.submitSend(descriptor, memory, count: count, flags: flags, skipSuccess: isSilent, token)
     }
 
     /// The kernel's answer to a send.
@@ -138,17 +133,40 @@ extension RingEngine {
             guard entry.result >= 0, !isCancelled else {
                 return sendFailed(socket, isCancelled ? -ECANCELED : entry.result, into: &batch)
             }
-            return submitSend(socket)
+            guard socket.pointee.state.contains(.pipe) else { return submitSend(socket) }
+            return transferred(socket, writeToPipe(socket), into: &batch)
         }
         if wasSilent, entry.result == -EAGAIN, !isCancelled { return submitSend(socket) }
-        guard entry.result >= 0 else { return sendFailed(socket, entry.result, into: &batch) }
-        operation.pointee.done += entry.result
-        let isShort = entry.result > 0 && Int(operation.pointee.done) < operation.pointee.count
-        if isShort, operation.pointee.traits.contains(.continues), !isCancelled {
-            if operation.pointee.kind == .gather { advance(socket, by: Int(entry.result)) }
+        transferred(socket, entry.result, into: &batch)
+    }
+
+    private mutating func transferred(
+        _ socket: UnsafeMutablePointer<RingSocket>, _ result: Int32, into batch: inout CompletionBatch
+    ) {
+        let operation = socket.output
+        guard result >= 0 else { return sendFailed(socket, result, into: &batch) }
+        operation.pointee.done += result
+        let isShort = result > 0 && Int(operation.pointee.done) < operation.pointee.count
+        if isShort, operation.pointee.traits.contains(.continues), !operation.pointee.isCancelled {
+            if operation.pointee.kind == .gather { advance(socket, by: Int(result)) }
             return submitSend(socket)
         }
         finishSend(socket, operation.pointee.done, into: &batch)
+    }
+
+    /// The pipe has room: what fits goes at once.
+    private mutating func writeToPipe(_ socket: UnsafeMutablePointer<RingSocket>) -> Int32 {
+        let operation = socket.output
+        tally.systemCalls += 1
+        guard operation.pointee.kind == .send else {
+            let header = socket.messages.pointee.outputHeader
+            return Int32(
+                proactor_write_silently(socket.pointee.descriptor, header.msg_iov, Int32(header.msg_iovlen)))
+        }
+        let done = Int(operation.pointee.done)
+        var element = iovec(
+            iov_base: operation.pointee.memory.unsafelyUnwrapped + done, iov_len: operation.pointee.count - done)
+        return Int32(proactor_write_silently(socket.pointee.descriptor, &element, 1))
     }
 
     private mutating func sendFailed(
@@ -158,10 +176,15 @@ extension RingEngine {
         let isCancelled = operation.pointee.isCancelled
         switch -result {
         case EINTR where !isCancelled: return submitSend(socket)
-        case EAGAIN where !isCancelled && waitsWithoutEdge(socket): return rest(operation)
+        case EAGAIN
+        where !isCancelled && operation.pointee.kind == .sendDatagram
+            && socket.messages.pointee.isForUnix:
+            // The receiver's queue is full, and an unconnected sender is not told when it has room. Waiting in the
+            // kernel is no way either: its second attempt sends no bytes (seen on 6.18).
+            return rest(operation, for: Self.retryPause)
         case EAGAIN where !isCancelled: return pollFirst(operation, socket.pointee.descriptor, .writable)
         case ENOTSOCK where !isCancelled && !socket.pointee.state.contains(.pipe):
-            socket.pointee.state.insert(.pipe)
+            becomePipe(socket)
             return submitSend(socket)
         default: break
         }
@@ -170,12 +193,6 @@ extension RingEngine {
             return finishSend(socket, operation.pointee.done, into: &batch)
         }
         finishSend(socket, isCancelled ? cancellation(of: result) : result, into: &batch)
-    }
-
-    /// A full queue at an unconnected Unix receiver tells its senders nothing: they count as writable all the time.
-    private func waitsWithoutEdge(_ socket: UnsafeMutablePointer<RingSocket>) -> Bool {
-        socket.output.pointee.kind == .sendDatagram
-            && Int32(socket.messages.pointee.outputAddress.ss_family) == AF_UNIX
     }
 
     private mutating func finishSend(

@@ -25,7 +25,8 @@ final class CallerDriver: @unchecked Sendable {
         do throws(ProactorError) {
             try turnLoop(deadline)
         } catch {
-            throw ZeroMQError(.engineFailed, "the loop failed: \(error)", underlying: SystemError(code: error.errno))
+            throw ZeroMQError(
+                .engineFailed, "the loop failed: \(error)", underlying: SystemError(code: error.errno))
         }
     }
 

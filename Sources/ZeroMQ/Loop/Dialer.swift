@@ -20,7 +20,8 @@ final class Dialer {
     var session: Session?
 
     private var phase = Phase.idle
-    private var isFinishing = false
+    /// No further connection is wanted once what is queued has gone.
+    private(set) var isFinishing = false
     private var failures = 0
     private var handle: Handle?
     private var timer: Token?
@@ -148,7 +149,7 @@ final class Dialer {
 
     func pipeArrived() { isConsumer = true }
 
-    private var hasUnsent: Bool { (pipe?.queued.messages ?? 0) > 0 }
+    var hasUnsent: Bool { (pipe?.queued.messages ?? 0) > 0 }
 
     // MARK: The end
 

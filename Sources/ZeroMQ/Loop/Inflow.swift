@@ -115,11 +115,10 @@ final class Inflow {
         _ bytes: UnsafeRawBufferPointer, _ session: Session, on loop: Loop<B>
     ) throws(ZMTPError) {
         guard let pipe else { return try ignore(bytes, session, on: loop) }
-        if body != nil {
-            // Only behind a decoder: what it yields continues the body.
-            return try continueBody(bytes, session, on: loop)
-        }
-        let space = pipe.writer.pointee.room(behind: filled, minimum: bytes.count, chunk: filled + bytes.count)
+        // Only a decoder brings a large body here: its chunks double, so that it is copied a few times at most.
+        let size = filled + bytes.count
+        let space = pipe.writer.pointee.room(
+            behind: filled, minimum: bytes.count, chunk: size > Self.bodyThreshold ? size * 2 : size)
         space.copyMemory(from: bytes)
         filled += bytes.count
         try walk(session, on: loop)
@@ -157,7 +156,8 @@ final class Inflow {
                 }
                 continue
             }
-            let credit = writer.pointee.byteMark == PipeWord.byteBound
+            let credit =
+                writer.pointee.byteMark == PipeWord.byteBound
                 ? writer.pointee.mark - writer.pointee.pendingAtMost : 1
             let start = UnsafeRawPointer(writer.pointee.cursor)
             let scan = try scanner.scan(
@@ -169,11 +169,16 @@ final class Inflow {
             switch scan.stop {
             case .limit: continue
             case .command(let range, _):
-                try session.obey(UnsafeRawBufferPointer(start: start + range.lowerBound, count: range.count), on: loop)
-                forgetCommands(writer)
+                try session.obey(
+                    UnsafeRawBufferPointer(start: start + range.lowerBound, count: range.count), on: loop)
+                if filled == 0 { forgetCommands(writer) }
             case .needMore(_, let header):
-                if let header, header.bodyCount - (filled - header.headerCount) >= Self.bodyThreshold {
-                    startBody(header, start + scan.consumed)
+                forgetCommands(writer)
+                // What a decoder yields lies in the chunk to the end: the bytes on the wire are others.
+                if decoder == nil, let header,
+                    header.bodyCount - (filled - header.headerCount) >= Self.bodyThreshold
+                {
+                    startBody(header, UnsafeRawPointer(writer.pointee.cursor))
                 }
                 return
             }
@@ -187,11 +192,14 @@ final class Inflow {
         }
     }
 
-    /// Commands between messages leave no trace: nobody behind needs them, and heartbeats must not fill chunks.
+    /// Commands between messages leave no trace: nobody behind needs them, and heartbeats must not fill chunks. Before
+    /// every wait, so that they never lie in more than one chunk; the partial frame behind them moves down.
     private func forgetCommands(_ writer: UnsafeMutablePointer<PipeWriter>) {
         let trace = writer.pointee.position &- publishedPosition
-        guard filled == 0, !scanner.isInsideMessage, trace > 0, trace <= UInt64(Int.max) else { return }
-        _ = writer.pointee.retract(Int(trace))
+        guard !scanner.isInsideMessage, trace > 0, trace <= UInt64(Int.max) else { return }
+        let rest = writer.pointee.cursor
+        guard writer.pointee.retract(Int(trace)), filled > 0 else { return }
+        writer.pointee.cursor.copyMemory(from: rest, byteCount: filled)
     }
 
     /// The application has made room.
@@ -224,17 +232,6 @@ final class Inflow {
         body.filled(count)
         mode = .hot
         if body.isComplete { try finishBody(session, on: loop) }
-    }
-
-    private func continueBody<B: Backend & ~Copyable>(
-        _ bytes: UnsafeRawBufferPointer, _ session: Session, on loop: Loop<B>
-    ) throws(ZMTPError) {
-        guard let body else { return }
-        let part = min(bytes.count, body.missing)
-        body.append(UnsafeRawBufferPointer(rebasing: bytes[..<part]))
-        guard body.isComplete else { return }
-        try finishBody(session, on: loop)
-        if part < bytes.count { try take(UnsafeRawBufferPointer(rebasing: bytes[part...]), session, on: loop) }
     }
 
     /// The body is whole: it joins the chain where it lies.

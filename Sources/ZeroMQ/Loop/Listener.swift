@@ -37,6 +37,8 @@ final class Listener {
         case .close:
             guard let handle else { return }
             self.handle = nil
+            // Now, not earlier: who sees this may bind the address again.
+            core.report(.closed, text)
             loop.ended(self, handle)
         default: break
         }
@@ -65,8 +67,8 @@ final class Listener {
     func close<B: Backend & ~Copyable>(on loop: Loop<B>) {
         guard !isClosing, let handle else { return }
         isClosing = true
-        loop.backend.close(handle)
+        // The path goes first: once the listener is gone another one may bind there, and its path must stay.
         Transport.cleanUp(text)
-        core.report(.closed, text)
+        loop.backend.close(handle)
     }
 }

@@ -67,6 +67,8 @@ final class Loop<B: Backend & ~Copyable> {
         batch = CompletionBatch(capacity: 256)
     }
 
+    deinit { door.close() }
+
     // MARK: Turning
 
     /// Runs until stopped.
@@ -77,7 +79,9 @@ final class Loop<B: Backend & ~Copyable> {
     /// One turn: news, wait, completions.
     func turn(until deadline: Deadline?) throws(ProactorError) {
         var limit = deadline
-        if takeNews() || !door.list.fallAsleep() {
+        let hadNews = takeNews()
+        executor.runJobs()
+        if hadNews || !door.list.fallAsleep() || !executor.prepareToRest() {
             // Something is there or was just started: submit, but do not wait.
             limit = .distantPast
         }
@@ -86,20 +90,12 @@ final class Loop<B: Backend & ~Copyable> {
         for index in 0..<batch.count { dispatch(batch[index]) }
     }
 
+    /// Serves pipes and orders in the order they came: a pipe's server is ordered before the pipe can have news.
     private func takeNews() -> Bool {
-        var calls = false
-        let news = door.list.take { edge, reasons, owner in
-            guard let owner else {
-                calls = true
-                return
-            }
-            serve(owner.takeRetainedValue(), edge, reasons)
-        }
-        if calls {
+        door.list.take { edge, reasons, owner in
+            if let owner { return serve(owner.takeRetainedValue(), edge, reasons) }
             for command in door.takeCommands() { obey(command) }
-            executor.runJobs()
         }
-        return news
     }
 
     private func serve(_ pipe: Pipe, _ edge: ReadyNode.Edge, _ reasons: ReadyReasons) {
@@ -230,7 +226,8 @@ final class Loop<B: Backend & ~Copyable> {
         _ core: SocketCore, endpoint: UInt64, text: String, _ handle: Handle, _ address: SocketAddress?,
         dialer: Dialer?
     ) {
-        let session = Session(core, endpoint: endpoint, text: text, handle: handle, address: address, dialer: dialer)
+        let session = Session(
+            core, endpoint: endpoint, text: text, handle: handle, address: address, dialer: dialer)
         own(handle, .session(session))
         member(core) { $0.sessions[ObjectIdentifier(session)] = session }
         dialer?.session = session

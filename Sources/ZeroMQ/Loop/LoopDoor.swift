@@ -23,6 +23,14 @@ enum LoopCommand: Sendable {
     case cancelAlarm(id: UInt64)
     /// End the loop.
     case stop
+
+    /// Gives back what an order holds that nobody will obey.
+    func drop() {
+        switch self {
+        case .listen(_, _, _, let descriptor), .serve(_, _, _, let descriptor): _ = Descriptor(owning: descriptor)
+        default: break
+        }
+    }
 }
 
 /// The one door of a loop: pipes announce themselves in `list`, orders go by `post`. Everything behind it belongs to
@@ -30,8 +38,13 @@ enum LoopCommand: Sendable {
 final class LoopDoor: Sendable {
     let list: ReadyList
     /// Runs Swift tasks on the loop's thread.
-    private let mail = Mutex<[LoopCommand]>([])
+    private let mail = Mutex(Mail())
     private let call: CallNode
+
+    private struct Mail {
+        var commands: [LoopCommand] = []
+        var isClosed = false
+    }
 
     init(waker: Waker?) {
         list = ReadyList(waker: waker)
@@ -40,8 +53,21 @@ final class LoopDoor: Sendable {
 
     /// Orders something; by any thread. Orders keep their order.
     func post(_ command: LoopCommand) {
-        mail.withLock { $0.append(command) }
-        nudge()
+        let isClosed = mail.withLock { mail in
+            if !mail.isClosed { mail.commands.append(command) }
+            return mail.isClosed
+        }
+        if isClosed { command.drop() } else { nudge() }
+    }
+
+    /// The loop is gone: orders and pipes that come from now on go nowhere.
+    func close() {
+        let rest = mail.withLock { mail in
+            defer { mail = Mail(isClosed: true) }
+            return mail.commands
+        }
+        for command in rest { command.drop() }
+        list.close()
     }
 
     /// Makes the loop look at its mail and its jobs.
@@ -50,8 +76,8 @@ final class LoopDoor: Sendable {
     /// Takes the orders; by the loop.
     func takeCommands() -> [LoopCommand] {
         mail.withLock { mail in
-            defer { mail.removeAll() }
-            return mail
+            defer { mail.commands.removeAll() }
+            return mail.commands
         }
     }
 }

@@ -1,4 +1,3 @@
-import Glibc
 import Proactor
 import ZMTP
 
@@ -23,7 +22,7 @@ final class Outflow {
     private var isControl = false
     /// Memory of a control send or of a translated one; owned until its completion.
     private var own: UnsafeMutableRawBufferPointer?
-    private var list: UnsafeMutableBufferPointer<iovec>?
+    private var list: UnsafeMutableBufferPointer<SendPart>?
     private var framing = PeerInfo.Framing.v2
     private var translated = 0
 
@@ -57,11 +56,12 @@ final class Outflow {
         isControl = false
         if elements == 1 {
             loop.backend.send(
-                session.handle, UnsafeRawBufferPointer(start: list[0].iov_base, count: list[0].iov_len),
+                session.handle, UnsafeRawBufferPointer(start: list[0].start, count: list[0].count),
                 toCompletion: false)
         } else {
             loop.backend.send(
-                session.handle, gather: UnsafeMutableBufferPointer(rebasing: list[..<elements]), toCompletion: false)
+                session.handle, gather: UnsafeMutableBufferPointer(rebasing: list[..<elements]), toCompletion: false
+            )
         }
     }
 
@@ -91,9 +91,9 @@ final class Outflow {
         loop.backend.send(session.handle, UnsafeRawBufferPointer(memory), toCompletion: true)
     }
 
-    private func gatherList() -> UnsafeMutableBufferPointer<iovec> {
+    private func gatherList() -> UnsafeMutableBufferPointer<SendPart> {
         if let list { return list }
-        let made = UnsafeMutableBufferPointer<iovec>.allocate(capacity: Self.gatherLimit)
+        let made = UnsafeMutableBufferPointer<SendPart>.allocate(capacity: Self.gatherLimit)
         list = made
         return made
     }

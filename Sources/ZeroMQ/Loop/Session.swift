@@ -1,5 +1,6 @@
 import Glibc
 import Proactor
+import Synchronization
 import ZMTP
 
 /// One connection: its handshake, what it receives (`Inflow`) and what it sends (`Outflow`). Lives on one loop.
@@ -29,6 +30,8 @@ final class Session {
     /// Why a finishing session ends.
     private var farewell = SocketEvent.Kind.closed
     private(set) var peer: Peer?
+    /// Ended because linger was over.
+    private var isAbandoned = false
     let inflow = Inflow()
     let outflow = Outflow()
 
@@ -95,6 +98,8 @@ final class Session {
         }
         if let info = handshake.result { run(info, on: loop) }
         outflow.flush(self, on: loop)
+        // The end was ordered while hands were shaken: what is queued goes, then the connection ends.
+        if dialer?.isFinishing == true { finish(on: loop) }
         return used
     }
 
@@ -155,7 +160,7 @@ final class Session {
     func finish<B: Backend & ~Copyable>(on loop: Loop<B>) {
         switch phase {
         case .handshaking:
-            end(.closed, on: loop)
+            if dialer?.hasUnsent != true { end(.closed, on: loop) }
         case .running:
             phase = .finishing
             outflow.flush(self, on: loop)
@@ -165,7 +170,10 @@ final class Session {
     }
 
     /// Ends at once; linger is over.
-    func abandon<B: Backend & ~Copyable>(on loop: Loop<B>) { end(.closed, on: loop) }
+    func abandon<B: Backend & ~Copyable>(on loop: Loop<B>) {
+        if phase != .closing { isAbandoned = true }
+        end(.closed, on: loop)
+    }
 
     /// Everything queued went, in a session that is finishing.
     func drained<B: Backend & ~Copyable>(on loop: Loop<B>) {
@@ -186,6 +194,10 @@ final class Session {
 
     /// Nothing is in flight any more.
     private func closed<B: Backend & ~Copyable>(on loop: Loop<B>) {
+        // What is in the pipe of a closed socket, nobody will take any more.
+        if core.phase.load(ordering: .acquiring) != .open, let pipe = inflow.pipe {
+            core.lose(pipe.queued.messages, .notTaken, endpoint: text)
+        }
         inflow.close()
         if let peer { core.dismiss(peer.id) }
         if let pipe = outflow.pipe {
@@ -196,7 +208,7 @@ final class Session {
                 pipe.server = .dialer(dialer)
             } else {
                 pipe.server = nil
-                loop.abandon(pipe, core, .peerGone, text)
+                loop.abandon(pipe, core, isAbandoned ? .lingerOver : .peerGone, text)
             }
         }
         outflow.close()

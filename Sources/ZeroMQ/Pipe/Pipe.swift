@@ -29,8 +29,10 @@ final class Pipe: @unchecked Sendable {
     ///   - mark: messages that may be published and not yet credited; 0 stands for `PipeWord.countBound`.
     ///   - byteMark: the same in bytes; 0 stands for `PipeWord.byteBound`.
     ///   - readerList: nil for a pipe whose consumer comes later (`join`).
+    ///   - start: where positions and counts begin; tests begin near the wrap.
     init(
-        mark: Int, byteMark: Int, pool: ChunkPool, readerList: ReadyList?, writerList: ReadyList, peer: Peer? = nil
+        mark: Int, byteMark: Int, pool: ChunkPool, readerList: ReadyList?, writerList: ReadyList, peer: Peer? = nil,
+        startingAt start: (position: UInt64, count: UInt64) = (0, 0)
     ) {
         words = .allocate(capacity: 1)
         writer = .allocate(capacity: 1)
@@ -41,12 +43,14 @@ final class Pipe: @unchecked Sendable {
         self.writerList = writerList
         self.peer = peer
         let mark = mark == 0 ? PipeWord.countBound : min(mark, PipeWord.countBound)
-        words.initialize(to: PipeWords(isIdle: readerList != nil))
+        words.initialize(to: PipeWords(isIdle: readerList != nil, startingAt: start))
         dataNode.initialize(to: ReadyNode(edge: .data, owner: Unmanaged.passUnretained(self)))
         roomNode.initialize(to: ReadyNode(edge: .room, owner: Unmanaged.passUnretained(self)))
         writer.initialize(
-            to: PipeWriter(words: words, pool: pool, mark: mark, byteMark: byteMark == 0 ? PipeWord.byteBound : byteMark))
-        reader.initialize(to: PipeReader(words: words, pool: pool, mark: mark))
+            to: PipeWriter(
+                words: words, pool: pool, mark: mark, byteMark: byteMark == 0 ? PipeWord.byteBound : byteMark,
+                startingAt: start))
+        reader.initialize(to: PipeReader(words: words, pool: pool, mark: mark, startingAt: start))
     }
 
     deinit {

@@ -1,4 +1,4 @@
-import Glibc
+import Proactor
 import Synchronization
 import ZMTP
 
@@ -31,7 +31,14 @@ struct PipeReader: ~Copyable {
     private var boundaryOffset = 0
     private var boundaryPosition: UInt64 = 0
 
-    init(words: UnsafeMutablePointer<PipeWords>, pool: ChunkPool, mark: Int) {
+    init(
+        words: UnsafeMutablePointer<PipeWords>, pool: ChunkPool, mark: Int,
+        startingAt start: (position: UInt64, count: UInt64)
+    ) {
+        (position, count) = start
+        (creditedPosition, creditedCount) = start
+        boundaryPosition = start.position
+        published = PipeWord(position: start.position, count: start.count)
         self.words = words
         self.pool = pool
         self.mark = UInt64(mark)
@@ -62,12 +69,15 @@ struct PipeReader: ~Copyable {
         let isBusy = published.has(PipeWord.busy)
         let isBare = published.has(PipeWord.bare)
         let frees = !isBusy && !isBare
+        // A writer that lets go of a resting pipe frees the chain, so it must know where the chain begins by now.
+        if isBusy, !isBare { words.pointee.first = head }
         let resting = published.rawValue & ~PipeWord.want | PipeWord.idle | (frees ? PipeWord.bare : 0)
         let (exchanged, _) = words.pointee.data.compareExchange(
             expected: published.rawValue, desired: resting, ordering: .acquiringAndReleasing)
         guard exchanged else { return false }
         if frees {
-            if let head { pool.give(head) }
+            // All of it: behind what was published there may be parts of a message that never ended.
+            pool.give(chain: head)
             head = nil
             boundary = nil
         }
@@ -120,10 +130,7 @@ struct PipeReader: ~Copyable {
         _ = look()
         var segment = boundary ?? head
         if segment == nil || serial != words.pointee.firstSerial { segment = words.pointee.first }
-        while let piece = segment {
-            segment = piece.following
-            pool.give(piece)
-        }
+        pool.give(chain: segment)
         head = nil
         boundary = nil
     }
@@ -158,12 +165,16 @@ extension PipeReader {
             let total = header.headerCount + header.bodyCount
             position &+= UInt64(truncatingIfNeeded: total)
             if header.bodyCount >= PipeWriter.extentThreshold,
-                let frame = takeExtent(header) { return frame }
+                let frame = takeExtent(header)
+            {
+                return frame
+            }
             offset += total
             if header.flags.contains(.command) { continue }
             return LentFrame(
                 flags: header.flags,
-                body: UnsafeRawBufferPointer(start: start + header.headerCount, count: header.bodyCount), owner: nil)
+                body: UnsafeRawBufferPointer(start: start + header.headerCount, count: header.bodyCount), owner: nil
+            )
         }
     }
 
@@ -203,7 +214,7 @@ extension PipeReader {
     /// Fills a gather list from the cursor on.
     /// - Returns: elements used and bytes covered, at most `limit` of them (but always one element).
     mutating func gather(
-        into list: UnsafeMutableBufferPointer<iovec>, limit: Int
+        into list: UnsafeMutableBufferPointer<SendPart>, limit: Int
     ) -> (elements: Int, bytes: Int) {
         var available = Int((published.position &- position) & PipeWord.positionMask)
         var (elements, bytes) = (0, 0)
@@ -213,7 +224,7 @@ extension PipeReader {
             let following = piece.following
             let length = min(following == nil ? available : piece.pointee.end - start, available, limit - bytes)
             if length > 0 {
-                list[elements] = iovec(iov_base: piece.pointee.base + start, iov_len: length)
+                list[elements] = SendPart(start: piece.pointee.base + start, count: length)
                 elements += 1
                 bytes += length
                 available -= length

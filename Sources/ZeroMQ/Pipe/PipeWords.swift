@@ -61,8 +61,12 @@ struct PipeWords: ~Copyable {
     /// Counts the values of `first`: a recycled chunk may come back at the same address.
     var firstSerial: UInt64 = 0
     private let gap1: (UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0)
-    let room = Atomic<UInt64>(0)
+    let room: Atomic<UInt64>
     private let gap2: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0)
 
-    init(isIdle: Bool) { data = Atomic(PipeWord.bare | (isIdle ? PipeWord.idle : 0)) }
+    init(isIdle: Bool, startingAt start: (position: UInt64, count: UInt64)) {
+        let flags = PipeWord.bare | (isIdle ? PipeWord.idle : 0)
+        data = Atomic(PipeWord(position: start.position, count: start.count, flags: flags).rawValue)
+        room = Atomic(PipeWord(position: start.position, count: start.count).rawValue)
+    }
 }

@@ -33,7 +33,12 @@ struct PipeWriter: ~Copyable {
     private var isPrivate = false
     private var nextSize = ChunkPool.smallest
 
-    init(words: UnsafeMutablePointer<PipeWords>, pool: ChunkPool, mark: Int, byteMark: Int) {
+    init(
+        words: UnsafeMutablePointer<PipeWords>, pool: ChunkPool, mark: Int, byteMark: Int,
+        startingAt start: (position: UInt64, count: UInt64)
+    ) {
+        (position, count) = start
+        (creditedPosition, creditedCount) = start
         self.words = words
         self.pool = pool
         self.mark = mark
@@ -138,7 +143,7 @@ struct PipeWriter: ~Copyable {
         isHeld = false
         if isPrivate {
             isPrivate = false
-            giveTail()
+            giveChain()
             words.pointee.data.subtract(PipeWord.busy, ordering: .acquiringAndReleasing)
             return
         }
@@ -149,7 +154,7 @@ struct PipeWriter: ~Copyable {
             let (exchanged, _) = words.pointee.data.compareExchange(
                 expected: old, desired: new, ordering: .acquiringAndReleasing)
             guard exchanged else { continue }
-            if isDrained { giveTail() }
+            if isDrained { giveChain() }
             return
         }
     }
@@ -193,15 +198,17 @@ struct PipeWriter: ~Copyable {
         if segment.pointee.owner != nil { cursor = limit }
     }
 
-    private mutating func giveTail() {
-        if let tail { pool.give(tail) }
+    /// Frees the chain that no consumer looks at: from the first chunk of a claim that never published, or from where
+    /// the consumer rests.
+    private mutating func giveChain() {
+        pool.give(chain: words.pointee.first)
         tail = nil
         cursor = limit
     }
 
     /// The private chunk of a claim that never published; for the pipe's end.
     mutating func discard() {
-        if isPrivate { giveTail() }
+        if isPrivate { giveChain() }
         isPrivate = false
     }
 }

@@ -13,6 +13,8 @@ struct ReadyReasons: OptionSet {
     static let attached = ReadyReasons(rawValue: 4)
     /// The other side is gone: nothing follows what was published, nothing more is taken.
     static let ended = ReadyReasons(rawValue: 8)
+    /// Nothing more is to be put in; what was published may still go.
+    static let leaving = ReadyReasons(rawValue: 32)
     /// Something that is not a pipe: a command, a job, the end of the socket.
     static let call = ReadyReasons(rawValue: 16)
 }
@@ -53,6 +55,8 @@ final class ReadyList: @unchecked Sendable {
     private static let empty: UInt = 0
     private static let asleep: UInt = 1
     private static let suspendedMark: UInt = 2
+    /// Its thread is gone for good: what is pushed goes nowhere.
+    private static let closed: UInt = 3
 
     private let head: UnsafeMutablePointer<Atomic<UInt>>
     private var suspended: UnsafeContinuation<Void, Never>?
@@ -67,13 +71,13 @@ final class ReadyList: @unchecked Sendable {
     }
 
     deinit {
-        _ = take { _, _, _ in }
+        // Pipes hold their lists, so none is in here; a call node may be, and may be gone already.
         head.deinitialize(count: 1)
         head.deallocate()
     }
 
     /// Whether something was pushed. A hint: one relaxed load.
-    var hasNews: Bool { head.pointee.load(ordering: .relaxed) > Self.suspendedMark }
+    var hasNews: Bool { head.pointee.load(ordering: .relaxed) > Self.closed }
 
     /// The futex word on which a blocked thread sleeps: the low half of the head (little endian on every
     /// architecture this package runs on).
@@ -87,6 +91,11 @@ final class ReadyList: @unchecked Sendable {
         if let owner = node.pointee.owner { _ = owner.retain() }
         var top = head.pointee.load(ordering: .relaxed)
         while true {
+            if top == Self.closed {
+                node.pointee.reasons.store(0, ordering: .releasing)
+                node.pointee.owner?.release()
+                return .none
+            }
             node.pointee.next = top <= Self.suspendedMark ? Self.empty : top
             let (exchanged, current) = head.pointee.weakCompareExchange(
                 expected: top, desired: UInt(bitPattern: node), ordering: .acquiringAndReleasing)
@@ -122,9 +131,23 @@ final class ReadyList: @unchecked Sendable {
     /// that membership held.
     /// - Returns: whether there was anything.
     func take(_ body: (ReadyNode.Edge, ReadyReasons, Unmanaged<Pipe>?) -> Void) -> Bool {
-        guard head.pointee.load(ordering: .relaxed) != Self.empty else { return false }
-        var top = head.pointee.exchange(Self.empty, ordering: .acquiringAndReleasing)
-        guard top > Self.suspendedMark else { return false }
+        let seen = head.pointee.load(ordering: .relaxed)
+        guard seen != Self.empty, seen != Self.closed else { return false }
+        return walk(head.pointee.exchange(Self.empty, ordering: .acquiringAndReleasing), body)
+    }
+
+    /// Ends the list for good, and lets go of the pipes in it: they hold the list, it holds them. When nobody will
+    /// take from it any more.
+    func close() {
+        let top = head.pointee.exchange(Self.closed, ordering: .acquiringAndReleasing)
+        _ = walk(top) { _, _, owner in owner?.release() }
+    }
+
+    private func walk(
+        _ newest: UInt, _ body: (ReadyNode.Edge, ReadyReasons, Unmanaged<Pipe>?) -> Void
+    ) -> Bool {
+        var top = newest
+        guard top > Self.closed else { return false }
         // Newest first so far; turn it round so that whoever came first is served first.
         var oldest: UInt = 0
         while let node = UnsafeMutablePointer<ReadyNode>(bitPattern: top) {

@@ -100,12 +100,22 @@ final class ChunkPool: @unchecked Sendable {
         }
     }
 
+    /// Gives a segment and all that follow it back; by any thread.
+    func give(chain first: Segment?) {
+        var next = first
+        while let segment = next {
+            next = segment.following
+            give(segment)
+        }
+    }
+
     /// A segment over foreign memory, kept alive by its owner.
     static func extent(_ bytes: UnsafeRawBufferPointer, owner: SharedBytes) -> Segment {
         let segment = Segment.allocate(capacity: 1)
         segment.initialize(
             to: SegmentHeader(
-                base: UnsafeMutableRawPointer(mutating: bytes.baseAddress!), capacity: bytes.count, end: bytes.count,
+                base: UnsafeMutableRawPointer(mutating: bytes.baseAddress!), capacity: bytes.count,
+                end: bytes.count,
                 owner: owner))
         return segment
     }

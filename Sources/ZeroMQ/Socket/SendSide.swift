@@ -98,6 +98,10 @@ struct SendSide: ~Copyable {
                 remove(pipe)
                 continue
             }
+            if reasons.contains(.leaving) {
+                forget(pipe)
+                continue
+            }
             if let index = blocked.firstIndex(where: { $0 === pipe }) {
                 blocked.remove(at: index)
                 ready.append(pipe)
@@ -112,9 +116,14 @@ struct SendSide: ~Copyable {
 
     /// Forgets a pipe whose consumer is gone; what was published since then is lost with the peer.
     private mutating func remove(_ pipe: Pipe) {
+        forget(pipe)
+        losses.add(pipe.queued.messages, .peerGone)
+    }
+
+    /// Puts nothing more into a pipe.
+    private mutating func forget(_ pipe: Pipe) {
         ready.removeAll { $0 === pipe }
         blocked.removeAll { $0 === pipe }
-        losses.add(pipe.queued.messages, .peerGone)
         pipe.writer.pointee.letGo()
     }
 

@@ -93,10 +93,11 @@ public class Socket: @unchecked Sendable {
         var pipe: Pipe?
         if core.type.keepsQueueWhileAway, !core.options.isImmediate {
             pipe = core.makeOutbound(readerList: door.list)
-            core.sender.pointee.list.wake(pipe!.notifyWriter(.attached))
         }
-        core.add(id, target.description, door: door, inproc: nil)
+        core.add(id, target.description, door: door, inproc: nil, pipe: pipe)
         door.post(.dial(core, endpoint: id, target: target, pipe: pipe))
+        // Only now may the sender meet the pipe: the loop knows whose it is.
+        if let pipe { core.sender.pointee.list.wake(pipe.notifyWriter(.attached)) }
         if let driver = core.callerDriver { try driver.turn(until: .distantPast) }
     }
 
@@ -117,7 +118,11 @@ public class Socket: @unchecked Sendable {
     /// - Parameter bound: events that may wait; beyond, the newest are lost with a count. Default 1024.
     public final func monitor(bound: Int = 1024) -> SocketMonitor {
         let monitor = SocketMonitor(bound: bound)
-        core.registry.withLock { $0.monitors.append(monitor) }
+        let isOpen = core.registry.withLock { registry in
+            if !registry.isOver { registry.monitors.append(monitor) }
+            return !registry.isOver
+        }
+        if !isOpen { monitor.close() }
         return monitor
     }
 
@@ -160,9 +165,9 @@ extension SocketCore {
         if let callerDriver { try callerDriver.afterSend(pipe.queued.bytes, wasIdle: wasIdle) }
     }
 
-    func add(_ id: UInt64, _ text: String, door: LoopDoor?, inproc: String?) {
+    func add(_ id: UInt64, _ text: String, door: LoopDoor?, inproc: String?, pipe: Pipe? = nil) {
         registry.withLock { registry in
-            registry.entries.append(.init(id: id, text: text, door: door, inproc: inproc))
+            registry.entries.append(.init(id: id, text: text, door: door, inproc: inproc, pipe: pipe))
             registry.lastEndpoint = text
         }
     }
@@ -180,7 +185,15 @@ extension SocketCore {
         if let name = entry.inproc {
             context.inproc.unbind(name, self)
             context.inproc.forget(name, self, endpoint: entry.id)
+            leaveInproc(endpoint: wanted)
         } else {
+            // The sender hears of it before its next message: nothing more goes that way.
+            let connected = registry.withLock { registry in
+                registry.connections.values.filter { $0.peer.endpoint == wanted }.compactMap(\.outbound)
+            }
+            for pipe in connected + (entry.pipe.map { [$0] } ?? []) {
+                sender.pointee.list.wake(pipe.notifyWriter(.leaving))
+            }
             entry.door?.post(.end(self, endpoint: entry.id))
             // Connections accepted for it may live on other loops.
             for door in context.allDoors where door !== entry.door { door.post(.end(self, endpoint: entry.id)) }

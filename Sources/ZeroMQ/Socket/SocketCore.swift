@@ -48,6 +48,8 @@ final class SocketCore: @unchecked Sendable {
             let text: String
             let door: LoopDoor?
             let inproc: String?
+            /// The queue that is kept while the peer is away.
+            let pipe: Pipe?
         }
         struct Connection {
             let peer: Peer
@@ -63,6 +65,8 @@ final class SocketCore: @unchecked Sendable {
         var connections: [UInt64: Connection] = [:]
         var routes: [Frame: UInt64] = [:]
         var monitors: [SocketMonitor] = []
+        /// No event will come any more: no loop holds anything of the socket.
+        var isOver = false
         var undelivered: [(endpoint: String, messages: Int)] = []
     }
 
@@ -81,6 +85,8 @@ final class SocketCore: @unchecked Sendable {
     }
 
     deinit {
+        sender.pointee.list.close()
+        receiver.pointee.list.close()
         sender.deinitialize(count: 1)
         receiver.deinitialize(count: 1)
         sender.deallocate()
@@ -118,6 +124,16 @@ final class SocketCore: @unchecked Sendable {
         guard !monitors.isEmpty else { return }
         let event = SocketEvent(kind: kind, endpoint: endpoint, peer: peer)
         for monitor in monitors { monitor.report(event) }
+    }
+
+    /// No event will come any more.
+    func endMonitors() {
+        let monitors = registry.withLock { registry in
+            defer { registry.monitors = [] }
+            registry.isOver = true
+            return registry.monitors
+        }
+        for monitor in monitors { monitor.close() }
     }
 
     /// Counts lost messages and tells about them.
@@ -233,15 +249,26 @@ final class SocketCore: @unchecked Sendable {
         registry.withLock { $0.connections[id]?.partner = (core, partner) }
     }
 
-    /// Leaves every inproc connection: the other sides hear that nobody consumes or writes any more.
-    func leaveInproc() {
+    /// Leaves inproc connections.
+    /// - Parameter endpoint: only those there, and what is queued can still be taken on both sides; nil leaves all
+    ///   because this socket closes, and the other sides count what nobody will take.
+    func leaveInproc(endpoint: String? = nil) {
         let connections = registry.withLock { registry in
-            registry.connections.filter { $0.value.door == nil }
+            registry.connections.filter {
+                $0.value.door == nil && (endpoint == nil || $0.value.peer.endpoint == endpoint)
+            }
         }
         for (id, connection) in connections {
             dismiss(id)
-            if let (core, partner) = connection.partner { core.dismiss(partner) }
-            if let inbound = connection.inbound {
+            if let (core, partner) = connection.partner {
+                core.dismiss(partner)
+                core.report(.disconnected(nil), connection.peer.endpoint)
+            }
+            if endpoint != nil {
+                for pipe in [connection.inbound, connection.outbound] {
+                    if let pipe { pipe.writerList.wake(pipe.notifyWriter(.leaving)) }
+                }
+            } else if let inbound = connection.inbound {
                 _ = inbound.reader.pointee.seize()
                 inbound.writerList.wake(inbound.notifyWriter(.ended))
             }

@@ -1,6 +1,6 @@
+public import Proactor
 import Synchronization
 public import ZMTP
-public import Proactor
 
 /// Something that happened to a socket's connections.
 public struct SocketEvent: Sendable, CustomStringConvertible {

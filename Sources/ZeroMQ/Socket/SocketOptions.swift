@@ -105,7 +105,8 @@ public struct SocketOptions: Sendable {
         try demand(1...65535 ~= backlog, "backlog is \(backlog), not in 1...65535")
         try demand(routingID.count <= 255, "routingID has \(routingID.count) bytes, more than 255")
         try demand(
-            routingID.isEmpty || routingID.bytes[0] != 0, "routingID begins with a zero byte, which ROUTER keeps for itself")
+            routingID.isEmpty || routingID.bytes[0] != 0,
+            "routingID begins with a zero byte, which ROUTER keeps for itself")
         try demand(
             reconnectInterval >= .milliseconds(1), "reconnectInterval is \(reconnectInterval), less than 1 ms")
         try demand(handshakeTimeout > .zero, "handshakeTimeout is \(handshakeTimeout), not positive")

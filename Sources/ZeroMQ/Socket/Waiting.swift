@@ -17,7 +17,8 @@ extension SocketCore {
     private func sleep(on list: ReadyList, until deadline: Deadline?, _ verb: String) throws(ZeroMQError) {
         if let deadline, Deadline.now >= deadline { throw timedOut(verb) }
         if let callerDriver { return try callerDriver.turn(until: deadline) }
-        precondition(!context.isOnLoopThread, "a blocking \(verb) on a loop's thread would stop the loop: use await")
+        precondition(
+            !context.isOnLoopThread, "a blocking \(verb) on a loop's thread would stop the loop: use await")
         _ = list.sleep(until: deadline)
     }
 

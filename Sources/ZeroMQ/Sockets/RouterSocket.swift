@@ -16,7 +16,8 @@ public final class RouterSocket: Socket, SendingSocket, ReceivingSocket, @unchec
 
     override func offer(_ message: Message) throws(ZeroMQError) -> SendResult {
         guard message.count > 1 else {
-            throw ZeroMQError(.wrongState, "a ROUTER message names its peer in the first frame and has a body behind it")
+            throw ZeroMQError(
+                .wrongState, "a ROUTER message names its peer in the first frame and has a body behind it")
         }
         if core.sender.pointee.list.hasNews { core.sender.pointee.settle() }
         guard let pipe = core.route(message[0]) else { return refuse(.noRoute) }

@@ -41,7 +41,8 @@ enum Endpoint: Hashable, Sendable, CustomStringConvertible {
         default:
             throw ZeroMQError(
                 .unsupportedTransport,
-                "cannot use endpoint \"\(text)\": transport \"\(transport)\" is not supported, only tcp, ipc, inproc")
+                "cannot use endpoint \"\(text)\": transport \"\(transport)\" is not supported, only tcp, ipc, inproc"
+            )
         }
     }
 

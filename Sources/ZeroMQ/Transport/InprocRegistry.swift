@@ -33,9 +33,12 @@ final class InprocRegistry: Sendable {
     }
 
     func connect(_ name: String, _ core: SocketCore, endpoint: UInt64) {
-        // A pipe that will be joined now or later starts without a consumer either way.
-        let outbound = core.type.sends && core.type.keepsQueueWhileAway && !core.options.isImmediate
-            ? core.makeOutbound(readerList: nil) : nil
+        // A pipe that will be joined now or later starts without a consumer either way. Its mark has the receiver's
+        // room as well if that is known already.
+        let known = names.withLock { $0.bound[name] }
+        let outbound =
+            core.type.sends && core.type.keepsQueueWhileAway && !core.options.isImmediate
+            ? core.makeOutbound(readerList: nil, extraMark: known.map(\.inprocMark) ?? 0) : nil
         if let outbound { core.sender.pointee.list.wake(outbound.notifyWriter(.attached)) }
         let each = Waiting(core: core, endpoint: endpoint, outbound: outbound)
         let binder = names.withLock { names -> SocketCore? in
@@ -63,13 +66,17 @@ final class InprocRegistry: Sendable {
     }
 
     /// Forgets a socket everywhere.
-    func leave(_ core: SocketCore) {
+    /// - Returns: the pipes of its connects that no bind ever met.
+    func leave(_ core: SocketCore) -> [(name: String, pipe: Pipe)] {
         names.withLock { names in
+            var left: [(String, Pipe)] = []
             names.bound = names.bound.filter { $0.value !== core }
             for (name, waiting) in names.waiting {
                 let others = waiting.filter { $0.core !== core }
+                left += waiting.filter { $0.core === core }.compactMap(\.outbound).map { (name, $0) }
                 names.waiting[name] = others.isEmpty ? nil : others
             }
+            return left
         }
     }
 
@@ -86,11 +93,13 @@ final class InprocRegistry: Sendable {
                 endpoint: text, address: nil, socketType: core.type, identity: core.options.routingID.bytes,
                 properties: [:])
         }
-        let forth = waiting.outbound
+        let forth =
+            waiting.outbound
             ?? (connector.type.sends
                 ? connector.makeOutbound(readerList: nil, extraMark: binder.inprocMark) : nil)
         let back = binder.type.sends ? binder.makeOutbound(readerList: nil, extraMark: connector.inprocMark) : nil
-        guard case .admitted(let atBinder) = binder.admit(arrival(of: connector), outbound: back, inbound: forth) else {
+        guard case .admitted(let atBinder) = binder.admit(arrival(of: connector), outbound: back, inbound: forth)
+        else {
             connector.report(.peerRefused("the bound socket takes no further peer"), text)
             if let forth { connector.sender.pointee.list.wake(forth.notifyWriter(.ended)) }
             return

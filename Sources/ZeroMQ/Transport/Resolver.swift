@@ -18,19 +18,18 @@ enum Resolver {
     /// Asks on a thread of its own and answers there, with nil if the name is unknown.
     static func resolve(_ host: String, port: UInt16, answer: @escaping @Sendable (SocketAddress?) -> Void) {
         let query = Unmanaged.passRetained(Query(host, port, answer))
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-        defer { pthread_attr_destroy(&attributes) }
+        // Detached afterwards, not by attributes: which C module owns `pthread_attr_t`, and so its initialiser, depends
+        // on the order of the build.
         var thread = pthread_t()
         let failed = pthread_create(
-            &thread, &attributes,
+            &thread, nil,
             { argument in
                 let query = Unmanaged<Query>.fromOpaque(argument!).takeRetainedValue()
                 query.answer(Resolver.resolveNow(query.host, port: query.port))
                 return nil
             }, query.toOpaque())
-        if failed != 0 { query.takeRetainedValue().answer(nil) }
+        guard failed == 0 else { return query.takeRetainedValue().answer(nil) }
+        pthread_detach(thread)
     }
 
     /// Asks on the calling thread. The first IPv4 address wins, else the first IPv6 one.

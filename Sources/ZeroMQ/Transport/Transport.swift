@@ -12,7 +12,9 @@ enum Transport {
         if case .ipc(let path) = endpoint, !path.hasPrefix("@") { removeStale(path, address) }
         do throws(ProactorError) {
             let descriptor = try Descriptor.listening(on: address, backlog: Int32(options.backlog))
-            if let actual = Descriptor.localAddress(of: descriptor.number), address.family != .unix || actual.path != nil {
+            if let actual = Descriptor.localAddress(of: descriptor.number),
+                address.family != .unix || actual.path != nil
+            {
                 return (descriptor.release(), Endpoint(actual))
             }
             return (descriptor.release(), endpoint)
@@ -35,15 +37,15 @@ enum Transport {
             // A free name in the abstract namespace: nothing is left behind, and peers can use it as it stands.
             let name = path == "*" ? "@zeromq-\(getpid())-\(UInt64.random(in: 0...(.max)))" : path
             if let address = SocketAddress(unix: name) { return address }
-            throw ZeroMQError(.invalidEndpoint, "cannot bind \(endpoint): the path is empty or longer than 107 bytes")
+            throw ZeroMQError(
+                .invalidEndpoint, "cannot bind \(endpoint): the path is empty or longer than 107 bytes")
         case .inproc: preconditionFailure("inproc has no address")
         }
     }
 
     /// A path left by a process that died would make binding fail for ever. It goes only if nobody listens there.
     private static func removeStale(_ path: String, _ address: SocketAddress) {
-        var status = stat()
-        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return }
+        guard address.isSocketInFileSystem else { return }
         guard let probe = try? Descriptor.stream(for: address) else { return }
         let result = address.withSockaddr { Glibc.connect(probe.number, $0, $1) }
         if result != 0, errno == ECONNREFUSED { unlink(path) }

@@ -57,6 +57,10 @@ void bench_die_with_parent(void);
 /// Returns the limit that holds now.
 uint64_t bench_raise_descriptor_limit(uint64_t wanted);
 
+/// Whether this process holds an io_uring now, as /proc tells it: proof of a backend that does not rest on what the
+/// backend says of itself.
+bool bench_has_ring(void);
+
 /// Blocks until standard input ends: the runner closes it to say "leave".
 void bench_wait_for_end_of_input(void);
 

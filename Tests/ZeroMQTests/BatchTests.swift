@@ -1,0 +1,37 @@
+import Testing
+import ZeroMQ
+
+extension Sockets {
+    @Suite("Batches") struct BatchTests {
+        @Test("A batch is sent in order and taken in lots", arguments: Setup.all)
+        func batches(setup: Setup) throws {
+            let context = try setup.context()
+            let push = try PushSocket(context, .test)
+            let pull = try PullSocket(context, .test)
+            try push.connect(pull.bind(setup.wildcard))
+            for round in 0..<10 {
+                try push.send(contentsOf: (0..<100).map { Message("\(round) \($0)") })
+                var taken: [String] = []
+                while taken.count < 100 {
+                    let lot = try pull.receive(upTo: 7)
+                    #expect((1...7).contains(lot.count))
+                    taken += lot.map(\.string)
+                }
+                #expect(taken == (0..<100).map { "\(round) \($0)" })
+            }
+            context.close()
+        }
+
+        @Test("A batch beyond the mark waits like single sends", arguments: Setup.background)
+        func beyondMark(setup: Setup) throws {
+            let context = try setup.context()
+            let push = try PushSocket(context, .test { $0.sendHighWaterMark = 3 })
+            let pull = try PullSocket(context, .test { $0.receiveHighWaterMark = 3 })
+            try push.connect(pull.bind(setup.wildcard))
+            let sender = Worker { try? push.send(contentsOf: (0..<500).map { Message("\($0)") }) }
+            for number in 0..<500 { #expect(try pull.receive().string == "\(number)") }
+            #expect(sender.join(within: 10))
+            context.close()
+        }
+    }
+}
