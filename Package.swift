@@ -24,7 +24,7 @@ let package = Package(
         .systemLibrary(
             name: "CLiburing", path: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
         .target(name: "Proactor", dependencies: ["CLiburing"], swiftSettings: settings),
-        .target(name: "ProactorLaws", dependencies: ["Proactor"], swiftSettings: settings),
+        .target(name: "ProactorLaws", dependencies: ["CLiburing", "Proactor"], swiftSettings: settings),
         .target(name: "ZMTP", swiftSettings: settings),
         .target(
             name: "ZeroMQ",
