@@ -8,18 +8,18 @@ extension Laws {
         [
             Law(1, "A poll of a foreign descriptor completes once per start, also if it was ready before") {
                 bench in
-                let number = proactor_eventfd()
-                bench.arena.own(number)
+                let (number, far) = try Descriptor.pair().release()
+                for end in [number, far] { bench.arena.own(end) }
+                let peer = LawPeer(number: far)
                 let handle = try bench.engine.watch(foreign: number)
                 for _ in 0..<3 {
                     let poll = bench.engine.poll(handle, for: .readable)
                     try bench.expectNothing(of: poll)
-                    _ = proactor_eventfd_add(number)
+                    try peer.send([1])
                     let ready = PollEvents.readable.rawValue
                     try bench.expect(poll, Int32(ready))
                     try bench.expect(bench.engine.poll(handle, for: .readable), Int32(ready))
-                    var count: UInt64 = 0
-                    _ = Glibc.read(number, &count, 8)
+                    _ = try LawPeer(number: number).receive(1)
                 }
                 let poll = bench.engine.poll(handle, for: .readable)
                 try bench.turn(until: .distantPast)

@@ -34,7 +34,7 @@ struct LawTests {
     /// Whether any check of the law fails.
     private func breaks<Engine: Backend & SendableMetatype & ~Copyable>(_ law: Int, _ engine: Engine.Type) -> Bool {
         Laws.all(for: engine).lazy.filter { $0.name.number == law }.contains { law in
-            if case .fail = law.run(EngineConfiguration()) { true } else { false }
+            if case .fail = law.run(EngineConfiguration(), patience: .seconds(1)) { true } else { false }
         }
     }
 }
