@@ -25,6 +25,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -45,7 +46,6 @@ static const uint64_t PROACTOR_FUTEX_ANY = 0xffffffffu;        // FUTEX_BITSET_M
 
 // Flags that liburing defines through an enumeration, which Swift does not import as numbers.
 static const uint8_t PROACTOR_SQE_CQE_SKIP_SUCCESS = 1u << 6;  // 5.17
-static const uint8_t PROACTOR_SQE_ASYNC = 1u << 4;             // 5.6
 static const uint8_t PROACTOR_SQE_BUFFER_SELECT = 1u << 5;     // 5.7
 
 // ---- futex: how a blocked application thread sleeps (futex(2)) ----
@@ -66,6 +66,12 @@ static inline int proactor_futex_wake(const void *word, int count) {
 
 /// Names the calling thread; the kernel keeps 15 bytes.
 static inline void proactor_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+/// Whether a path names a socket.
+static inline int proactor_is_socket(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISSOCK(status.st_mode);
+}
 
 // ---- errno as a value: every call below answers >= 0 or a negative errno, and never sets a global ----
 
@@ -98,6 +104,22 @@ static inline int proactor_eventfd_add(int fd) {
         if (write(fd, &one, sizeof one) >= 0 || errno == EAGAIN) return 0;
         if (errno != EINTR) return -errno;
     }
+}
+
+/// writev(2) for a pipe end, which has no MSG_NOSIGNAL (RWF_NOSIGNAL is of 6.18): SIGPIPE is held back meanwhile
+/// and taken off the thread again.
+static inline int64_t proactor_write_silently(int fd, const struct iovec *list, int count) {
+    sigset_t pipe_signal, before, pending;
+    const struct timespec none = {0, 0};
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+    int64_t result = proactor_result(writev(fd, list, count));
+    if (result == -EPIPE && !sigismember(&pending, SIGPIPE))
+        while (sigtimedwait(&pipe_signal, NULL, &none) < 0 && errno == EINTR) {}
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
 }
 
 /// epoll_pwait2(2), kernel 5.11: nanosecond timeouts. -ENOSYS below, where the caller rounds up to milliseconds.

@@ -1,3 +1,4 @@
+import CLiburing
 import Glibc
 import Proactor
 
@@ -60,6 +61,15 @@ extension Laws {
                     try require(try line.peer.seesEnd(), "the peer sees no end")
                 }
             },
+            Law(6, "With a linger time of zero the close cuts the connection") { bench in
+                let line = try bench.connection(.tcp)
+                try Descriptor.setLinger(bench.engine.descriptor(of: line.handle), seconds: 0)
+                try bench.expect(bench.engine.close(line.handle), 0)
+                var byte: UInt8 = 0
+                var result: Int64
+                repeat { result = proactor_receive(line.peer.number, &byte, 1, 0) } while result == -Int64(EINTR)
+                try requireEqual(result, -Int64(ECONNRESET), "the peer's receive")
+            },
             Law(6, "A reused descriptor number gets a new generation, and no old event") { bench in
                 var handles = Set<Handle>()
                 for round in 0..<50 {
@@ -119,7 +129,8 @@ extension LawPeer {
     /// Whether the connection ends, in whatever way.
     func seesEndOrReset() throws -> Bool {
         var byte: UInt8 = 0
-        let done = Glibc.recv(number, &byte, 1, 0)
-        return done == 0 || (done < 0 && errno == ECONNRESET)
+        var done: Int64
+        repeat { done = proactor_receive(number, &byte, 1, 0) } while done == -Int64(EINTR)
+        return done == 0 || done == -Int64(ECONNRESET)
     }
 }

@@ -1,3 +1,4 @@
+import CLiburing
 import Glibc
 import Proactor
 
@@ -42,8 +43,9 @@ extension Laws {
                     send = bench.engine.sendDatagram(left.handle, bench.pattern(50), to: right.address)
                 }
                 try require(sent < 2000, "the queue is never full")
-                for _ in 0...sent {
-                    try bench.expect(bench.engine.receiveDatagram(right.handle, into: memory), 50)
+                for index in 0...sent {
+                    let result = try bench.next(bench.engine.receiveDatagram(right.handle, into: memory)).result
+                    try requireEqual(result, 50, "datagram \(index) of \(sent + 1)")
                 }
                 try bench.expect(send, 50)
             },

@@ -1,3 +1,4 @@
+import CLiburing
 import Glibc
 import Proactor
 
@@ -103,8 +104,7 @@ struct LawBench<Engine: Backend & SendableMetatype & ~Copyable>: ~Copyable {
         arena.own(number)
         let peer = LawPeer(number: number)
         peer.limitBlocking()
-        let done = address.withSockaddr { Glibc.connect(number, $0, $1) }
-        try require(done == 0, "the peer cannot connect: errno \(errno)")
+        try peer.connect(to: address)
         return peer
     }
 

@@ -13,9 +13,28 @@ struct LawPeer {
         setsockopt(number, SOL_SOCKET, SO_SNDTIMEO, &limit, size)
     }
 
+    /// Interrupted calls go on: an engine's completions may interrupt its thread at any time.
+    func connect(to address: SocketAddress) throws {
+        var result = address.withSockaddr { proactor_connect(number, $0, $1) }
+        while result == -EINTR || result == -EALREADY {
+            var question = pollfd(fd: number, events: Int16(POLLOUT), revents: 0)
+            _ = Glibc.poll(&question, 1, 1000)
+            result = address.withSockaddr { proactor_connect(number, $0, $1) }
+            if result == -EISCONN { result = 0 }
+        }
+        try require(result == 0, "the peer cannot connect: errno \(-result)")
+    }
+
     func send(_ bytes: [UInt8]) throws {
-        let done = bytes.withUnsafeBytes { Glibc.send(number, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
-        try require(done == bytes.count, "the peer sent \(done) of \(bytes.count) bytes, errno \(errno)")
+        var sent = 0
+        while sent < bytes.count {
+            let done = bytes.withUnsafeBytes { bytes in
+                proactor_send(number, bytes.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
+            }
+            if done == -Int64(EINTR) { continue }
+            try require(done > 0, "the peer sent \(sent) of \(bytes.count) bytes, errno \(-done)")
+            sent += Int(done)
+        }
     }
 
     /// Exactly so many bytes, or fewer at the end of the stream.
@@ -35,9 +54,10 @@ struct LawPeer {
     private func receiveSome(_ limit: Int, flags: Int32) throws -> [UInt8]? {
         var failure: Int32 = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
-            let done = Glibc.recv(number, buffer.baseAddress, limit, flags)
-            failure = done < 0 ? errno : 0
-            count = max(done, 0)
+            var done: Int64
+            repeat { done = proactor_receive(number, buffer.baseAddress, limit, flags) } while done == -Int64(EINTR)
+            failure = done < 0 ? Int32(-done) : 0
+            count = Int(max(done, 0))
         }
         if failure == EAGAIN, flags != 0 { return nil }
         try require(failure == 0, "the peer's receive failed with errno \(failure)")
@@ -77,8 +97,7 @@ enum LawTransport: CaseIterable {
             let peer = try Descriptor.stream(for: address)
             LawPeer(number: peer.number).limitBlocking()
             try limitBuffers(listener.number, peer.number)
-            let done = address.withSockaddr { Glibc.connect(peer.number, $0, $1) }
-            try require(done == 0, "loopback refuses a connection: errno \(errno)")
+            try LawPeer(number: peer.number).connect(to: address)
             let ours = proactor_accept(listener.number, Int32(SOCK_CLOEXEC.rawValue))
             try require(ours >= 0, "accept: errno \(-ours)")
             try Descriptor.setOption(peer.number, .noDelay, 1)

@@ -40,6 +40,37 @@ extension Laws {
                 let events = PollEvents(rawValue: UInt32(result))
                 try require(events.contains([.readable, .hangUp]), "events \(events.rawValue)")
             },
+            Law(9, "A poll reports no event that nobody asked for, besides errors and hang-up") { bench in
+                for transport in LawTransport.allCases {
+                    let line = try bench.connection(transport)
+                    let ready = bench.engine.poll(line.handle, for: .readable)
+                    try bench.turn(until: .distantPast)
+                    // The end of one direction is POLLRDHUP in the kernel, which is no event of ours.
+                    Glibc.shutdown(line.peer.number, Int32(SHUT_WR))
+                    try bench.expect(ready, Int32(PollEvents.readable.rawValue))
+                    try bench.expect(
+                        bench.engine.poll(line.handle, for: .writable), Int32(PollEvents.writable.rawValue))
+                }
+            },
+            Law(9, "The end of the other direction does not end a poll for room, nor turn in circles") { bench in
+                let line = try bench.connection(.unix)
+                let bytes = bench.pattern(4 << 20)
+                let went = try bench.next(bench.engine.send(line.handle, bytes, toCompletion: false)).result
+                try require(went > 0 && went < bytes.count, "the first send: \(went)")
+                Glibc.shutdown(line.peer.number, Int32(SHUT_WR))
+                let room = bench.engine.poll(line.handle, for: .writable)
+                let entries = bench.engine.counters.kernelEntries
+                try bench.turn(for: .milliseconds(50))
+                try require(bench.backlog.isEmpty, "there is no room, and the poll ends")
+                let turns = bench.engine.counters.kernelEntries - entries
+                try require(turns <= 20, "\(turns) kernel entries in 50 ms")
+                _ = try bench.drain(line.peer, Int(went))
+                try bench.expect(room, Int32(PollEvents.writable.rawValue))
+                // Nor does it keep a send from completing.
+                let send = bench.engine.send(line.handle, bytes, toCompletion: true)
+                _ = try bench.drain(line.peer, bytes.count)
+                try bench.expect(send, Int32(bytes.count))
+            },
             Law(1, "A descriptor that the engine owns may be watched as a foreign one as well") { bench in
                 let line = try bench.connection(.unix)
                 let watch = try bench.engine.watch(foreign: bench.engine.descriptor(of: line.handle))

@@ -64,7 +64,7 @@ public struct Heartbeat: Hashable, Sendable {
         let span = now &- start
         lastLife = Self.after(lastLife, span)
         // A PING sent in the pause gets its whole time from here.
-        unanswered = unanswered.map { max(Self.after(min($0, start), span), min($0, now)) }
+        unanswered = unanswered.map { Self.after(min($0, start), span) }
     }
 
     /// When to call `expire`; nil if nothing is to be watched.

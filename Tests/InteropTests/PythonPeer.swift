@@ -104,6 +104,8 @@ extension PythonPeer {
         var linger: Int?
         var name: String?
         var status: Int32?
+        var from: String?
+        var text: String?
     }
 
     /// Value of a socket option.
@@ -163,6 +165,7 @@ extension PythonPeer {
         var error: String?
         var text: String?
         var libzmq: String?
+        var event: String?
         var endpoint: String?
         var frames: [Received]?
         var sent: Int?
@@ -211,8 +214,10 @@ extension PythonPeer {
         try ask(Request(do: "fill", on: name, frames: frames, limit: limit), within: .seconds(60)).sent ?? 0
     }
 
-    /// Waits for an event of the socket's monitor (`monitor` first), as "HANDSHAKE_SUCCEEDED".
-    func await(_ event: String, on name: String, timeout: Int = 10_000) throws {
+    /// Waits for an event of the socket's monitor (`monitor` first), as "HANDSHAKE_SUCCEEDED", or for the first of
+    /// several with `|` between them.
+    @discardableResult
+    func await(_ event: String, on name: String, timeout: Int = 10_000) throws -> Answer {
         try ask(Request(do: "event", on: name, timeout: timeout, name: event))
     }
 
@@ -224,5 +229,45 @@ extension PythonPeer {
     /// Closes a socket; with a linger time (milliseconds) what was sent may still leave.
     func close(_ name: String, linger: Int = 0) throws {
         try ask(Request(do: "close", on: name, linger: linger))
+    }
+}
+
+// MARK: Plain TCP, for old versions and for cuts
+
+extension PythonPeer {
+    /// Listens with a plain socket, and tells the endpoint.
+    func listenRaw(_ name: String, _ endpoint: String = "tcp://127.0.0.1:0", buffer: Int? = nil) throws -> String {
+        try ask(Request(do: "raw-listen", on: name, endpoint: endpoint, size: buffer)).endpoint ?? ""
+    }
+
+    /// Takes a connection of a plain listener.
+    func acceptRaw(_ name: String, from listener: String) throws {
+        try ask(Request(do: "raw-accept", on: name, from: listener))
+    }
+
+    /// Connects a plain socket.
+    func connectRaw(_ name: String, _ endpoint: String) throws {
+        try ask(Request(do: "raw-connect", on: name, endpoint: endpoint))
+    }
+
+    /// Puts bytes on the wire.
+    func sendRaw(_ name: String, _ frames: Frame...) throws {
+        try ask(Request(do: "raw-send", on: name, frames: frames))
+    }
+
+    /// Takes exactly this many bytes off the wire.
+    func receiveRaw(_ name: String, _ count: Int) throws -> [UInt8] {
+        let request = Request(do: "raw-receive", on: name, size: count, whole: count)
+        return try ask(request, within: .seconds(60)).frames?.first?.bytes ?? []
+    }
+
+    /// Takes all bytes until the stream ends.
+    func receiveRawRest(_ name: String) throws -> [UInt8] {
+        try ask(Request(do: "raw-rest", on: name, whole: 1 << 20)).frames?.first?.bytes ?? []
+    }
+
+    /// Ends a plain socket.
+    func closeRaw(_ name: String) throws {
+        try ask(Request(do: "raw-close", on: name))
     }
 }

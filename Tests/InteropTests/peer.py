@@ -13,10 +13,22 @@ where NAME is the errno's ("EAGAIN" when a timeout, in milliseconds, ran out). E
   fill     on, frames, [limit]                                -> sent (until it would block)
   echo     on, count, [timeout]                               -> echoed (whole messages, routing ids included)
   poll     on, [timeout]                                      -> readable, writable
-  monitor  on      then   event  on, name, [timeout]          -> value, endpoint, skipped (names of other events)
+  monitor  on      then   event  on, name, [timeout]          -> value, endpoint, skipped (names of other events);
+           name may be several, with | between them: the first that comes is told as `event`
   statistics  on   -> sent, received, sent_bytes, received_bytes (messages and body bytes by this program), endpoint
   close    on, [linger]
   exit     status  -> no answer: the process ends at once, as in a crash
+
+Plain TCP sockets, for peers of ZMTP versions that libzmq no longer speaks, and for cuts at a chosen byte:
+
+  raw-listen   on, endpoint, [size]      -> endpoint; size is that of the kernel's receive buffer
+  raw-accept   on, from (a listener)     raw-connect  on, endpoint
+  raw-send     on, frames (sent one behind the other, without any framing)
+  raw-receive  on, size, [whole]         -> frames: one of exactly `size` bytes; "EPIPE" if the stream ends before
+  raw-rest     on                        -> frames: one with all bytes until the stream ends
+  raw-close    on
+  relay        on, endpoint              -> endpoint: connections to it are carried on to the one given
+  relay-count  on, text, count           -> value: occurrences of the text in what came back, once there are `count`
 
 A frame is {"data": base64}, {"text": string} or {"size": bytes, "seed": number}: a generated body, which both sides
 can make and recognise. With `count` above 1 the seeds of generated frames go on by the number of such frames.
@@ -25,9 +37,13 @@ can make and recognise. With `count` above 1 the seeds of generated frames go on
 import base64
 import errno
 import json
+import functools
 import os
+import select
+import socket as plain
 import struct
 import sys
+import threading
 import zlib
 
 import zmq
@@ -38,14 +54,19 @@ PERIOD = 65521  # a prime, so that no shift by a block or page size goes unnotic
 
 def generated(seed, size):
     """The seed (8 bytes, little endian), then bytes of a congruential generator, repeated with PERIOD."""
-    state = seed & 0xFFFFFFFFFFFFFFFF
-    head = struct.pack("<Q", state)
-    stream = bytearray()
-    for _ in range(min(max(size - 8, 0), PERIOD)):
-        state = (state * 6364136223846793005 + 1442695040888963407) & 0xFFFFFFFFFFFFFFFF
-        stream.append(state >> 56)
+    head = struct.pack("<Q", seed & 0xFFFFFFFFFFFFFFFF)
     repeats = max(size - 8 + PERIOD - 1, 0) // PERIOD
-    return (head + bytes(stream) * repeats)[:size]
+    return (head + stream(seed, min(max(size - 8, 0), PERIOD)) * repeats)[:size]
+
+
+@functools.lru_cache(maxsize=64)
+def stream(seed, count):
+    state = seed & 0xFFFFFFFFFFFFFFFF
+    octets = bytearray()
+    for _ in range(count):
+        state = (state * 6364136223846793005 + 1442695040888963407) & 0xFFFFFFFFFFFFFFFF
+        octets.append(state >> 56)
+    return bytes(octets)
 
 
 def body(frame, step):
@@ -126,6 +147,14 @@ def perform(request):
         peer.set(request.get("options", {}))
         return {}
 
+    if verb.startswith("raw-"):
+        return perform_raw(verb, request, timeout / 1000)
+    if verb == "relay":
+        relay = relays[request["on"]] = Relay(request["endpoint"])
+        return {"endpoint": relay.endpoint}
+    if verb == "relay-count":
+        return relays[request["on"]].count(request["text"].encode(), request["count"], timeout / 1000)
+
     peer = peers[request["on"]]
     socket = peer.socket
     if verb == "set":
@@ -169,8 +198,13 @@ def perform(request):
             peer.events.rcvtimeo = timeout
             event = parse_monitor_message(peer.events.recv_multipart())
             name = zmq.Event(event["event"]).name
-            if name == request["name"]:
-                return {"value": event["value"], "endpoint": event["endpoint"].decode(), "skipped": skipped}
+            if name in request["name"].split("|"):
+                return {
+                    "event": name,
+                    "value": event["value"],
+                    "endpoint": event["endpoint"].decode(),
+                    "skipped": skipped,
+                }
             skipped.append(name)
     if verb == "statistics":
         return dict(peer.counts, endpoint=peer.endpoint)
@@ -181,6 +215,102 @@ def perform(request):
         del peers[request["on"]]
         return {}
     raise ValueError("unknown request: " + verb)
+
+
+raws = {}
+relays = {}
+
+
+def address(endpoint):
+    host, port = endpoint.removeprefix("tcp://").rsplit(":", 1)
+    return host, int(port)
+
+
+def listening(endpoint, size=None):
+    listener = plain.socket()
+    listener.setsockopt(plain.SOL_SOCKET, plain.SO_REUSEADDR, 1)
+    if size is not None:
+        listener.setsockopt(plain.SOL_SOCKET, plain.SO_RCVBUF, size)
+    listener.bind(address(endpoint))
+    listener.listen()
+    return listener
+
+
+def perform_raw(verb, request, timeout):
+    name = request["on"]
+    if verb == "raw-listen":
+        raws[name] = listening(request["endpoint"], request.get("size"))
+        return {"endpoint": "tcp://%s:%d" % raws[name].getsockname()}
+    if verb == "raw-connect":
+        raws[name] = plain.create_connection(address(request["endpoint"]), timeout)
+        return {}
+    if verb == "raw-accept":
+        raws[request["from"]].settimeout(timeout)
+        raws[name] = raws[request["from"]].accept()[0]
+        return {}
+
+    raw = raws[name]
+    raw.settimeout(timeout)
+    octets = bytearray()
+    try:
+        if verb == "raw-send":
+            raw.sendall(b"".join(body(frame, 0) for frame in request["frames"]))
+            return {}
+        if verb in ("raw-receive", "raw-rest"):
+            size = request["size"] if verb == "raw-receive" else None
+            while size is None or len(octets) < size:
+                more = raw.recv(65536 if size is None else min(65536, size - len(octets)))
+                if not more:
+                    break
+                octets += more
+            if size is not None and len(octets) < size:
+                return {"error": "EPIPE", "text": f"the stream ended after {octets.hex()}"}
+            return {"frames": [described(bytes(octets), request.get("whole", 1024))]}
+    except TimeoutError:
+        return {"error": "EAGAIN", "text": f"{verb} timed out after {octets.hex() if octets else 'nothing'}"}
+    except OSError as failure:
+        return {"error": errno.errorcode.get(failure.errno, str(failure.errno)), "text": str(failure)}
+    if verb == "raw-close":
+        raws.pop(name).close()
+        return {}
+    raise ValueError("unknown request: " + verb)
+
+
+class Relay:
+    """Carries connections on to a target, on a thread of its own, and remembers what the target said."""
+
+    def __init__(self, target):
+        self.target = address(target)
+        self.listener = listening("tcp://127.0.0.1:0")
+        self.endpoint = "tcp://%s:%d" % self.listener.getsockname()
+        self.said = bytearray()
+        self.news = threading.Condition()
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            near = self.listener.accept()[0]
+            far = plain.create_connection(self.target)
+            other = {near: far, far: near}
+            while other:
+                for source in select.select(list(other), [], [])[0]:
+                    octets = source.recv(65536)
+                    if not octets:
+                        other = {}
+                        break
+                    other[source].sendall(octets)
+                    if source is far:
+                        with self.news:
+                            self.said += octets
+                            self.news.notify_all()
+            near.close()
+            far.close()
+
+    def count(self, text, count, timeout):
+        with self.news:
+            if not self.news.wait_for(lambda: self.said.count(text) >= count, timeout):
+                return {"error": "EAGAIN", "text": f"only {self.said.count(text)} times", "value": self.said.count(text)}
+            return {"value": self.said.count(text)}
 
 
 def expected(peer, request, timeout):

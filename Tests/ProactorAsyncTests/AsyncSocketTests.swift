@@ -5,10 +5,10 @@ import Testing
 
 @Suite("Async sockets", .timeLimit(.minutes(2)))
 struct AsyncSocketTests {
-    @Test("Bytes come back from an echo server, over tcp and unix", arguments: [true, false])
-    func echoing(overTCP: Bool) async throws {
-        try await withLoop { loop in
-            let unix = SocketAddress(unix: "@proactor-async-\(getpid())")!
+    @Test("Bytes come back from an echo server, over tcp and unix", arguments: backends, [true, false])
+    func echoing(_ backend: BackendChoice, overTCP: Bool) async throws {
+        try await withLoop(backend) { loop in
+            let unix = SocketAddress(unix: "@proactor-async-\(backend)-\(getpid())")!
             let listener = try await loop.listen(on: overTCP ? loopback : unix)
             let server = Task {
                 for try await connection in listener.connections {
@@ -34,9 +34,9 @@ struct AsyncSocketTests {
         }
     }
 
-    @Test("Many connections at once, from tasks on the loop and elsewhere", arguments: [true, false])
-    func manyConnections(onLoop: Bool) async throws {
-        try await withLoop { loop in
+    @Test("Many connections at once, from tasks on the loop and elsewhere", arguments: backends, [true, false])
+    func manyConnections(_ backend: BackendChoice, onLoop: Bool) async throws {
+        try await withLoop(backend) { loop in
             let listener = try await loop.listen(on: loopback)
             let server = Task(executorPreference: loop.executor) {
                 for try await connection in listener.connections {
@@ -64,14 +64,16 @@ struct AsyncSocketTests {
         }
     }
 
-    @Test("Several buffers leave as one, in order")
-    func gathering() async throws {
-        try await withLoop { loop in
+    @Test("Several buffers leave as one, in order", arguments: backends)
+    func gathering(_ backend: BackendChoice) async throws {
+        try await withLoop(backend) { loop in
             let (left, right) = try await pair(loop)
             let total = 50 * 10_000
             async let sent: Void = {
                 var list = BufferList()
-                for part in 0..<50 { list.append(OwnedBuffer(copying: [UInt8](repeating: UInt8(part), count: 10_000))) }
+                for part in 0..<50 {
+                    list.append(OwnedBuffer(copying: [UInt8](repeating: UInt8(part), count: 10_000)))
+                }
                 try await left.send(list)
             }()
             var buffer = OwnedBuffer(capacity: total)
@@ -83,9 +85,9 @@ struct AsyncSocketTests {
         }
     }
 
-    @Test("Datagrams carry their sender; an empty one is no end")
-    func datagrams() async throws {
-        try await withLoop { loop in
+    @Test("Datagrams carry their sender; an empty one is no end", arguments: backends)
+    func datagrams(_ backend: BackendChoice) async throws {
+        try await withLoop(backend) { loop in
             let left = try await loop.bindDatagram(to: loopback)
             let right = try await loop.bindDatagram(to: loopback)
             for payload in [[UInt8]("hello".utf8), [], [1, 2, 3]] {
@@ -99,9 +101,9 @@ struct AsyncSocketTests {
         }
     }
 
-    @Test("A refused connection tells why")
-    func refusal() async throws {
-        try await withLoop { loop in
+    @Test("A refused connection tells why", arguments: backends)
+    func refusal(_ backend: BackendChoice) async throws {
+        try await withLoop(backend) { loop in
             let number = try Descriptor.listening(on: loopback).release()
             let address = Descriptor.localAddress(of: number)!
             Glibc.close(number)
@@ -114,9 +116,9 @@ struct AsyncSocketTests {
         }
     }
 
-    @Test("The last reference closes")
-    func lastReference() async throws {
-        try await withLoop { loop in
+    @Test("The last reference closes", arguments: backends)
+    func lastReference(_ backend: BackendChoice) async throws {
+        try await withLoop(backend) { loop in
             let (left, right) = try await pair(loop)
             try await { [left] in try await left.send([1]) }()
             _ = consume left
@@ -126,9 +128,9 @@ struct AsyncSocketTests {
         }
     }
 
-    @Test("Options and addresses are read and set on the loop")
-    func options() async throws {
-        try await withLoop { loop in
+    @Test("Options and addresses are read and set on the loop", arguments: backends)
+    func options(_ backend: BackendChoice) async throws {
+        try await withLoop(backend) { loop in
             let listener = try await loop.listen(on: loopback)
             async let accepted = listener.accept(until: .after(.seconds(10)))
             let client = try await loop.connect(to: listener.localAddress!)

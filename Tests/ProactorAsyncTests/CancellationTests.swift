@@ -5,9 +5,9 @@ import Testing
 
 @Suite("Cancels, deadlines and the end", .timeLimit(.minutes(2)))
 struct CancellationTests {
-    @Test("A cancelled receive ends, and its buffer is its task's again")
-    func buffer() async throws {
-        try await withLoop { loop in
+    @Test("A cancelled receive ends, and its buffer is its task's again", arguments: backends)
+    func buffer(_ backend: BackendChoice) async throws {
+        try await withLoop(backend) { loop in
             let (left, right) = try await pair(loop)
             let task = Task {
                 var buffer = OwnedBuffer(capacity: 16)
@@ -27,11 +27,11 @@ struct CancellationTests {
         }
     }
 
-    @Test("Cancels and deadlines lose no byte", arguments: [true, false])
-    func noByteLost(byCancel: Bool) async throws {
+    @Test("Cancels and deadlines lose no byte", arguments: backends, [true, false])
+    func noByteLost(_ backend: BackendChoice, byCancel: Bool) async throws {
         let seed = UInt64.random(in: 0 ... .max)
         print("seed \(seed)")
-        try await withLoop { loop in
+        try await withLoop(backend) { loop in
             let (left, right) = try await pair(loop)
             let total = 2000
             let sender = Task {
@@ -72,9 +72,9 @@ struct CancellationTests {
         }
     }
 
-    @Test("A cancelled accept loses no connection")
-    func acceptCancels() async throws {
-        try await withLoop { loop in
+    @Test("A cancelled accept loses no connection", arguments: backends)
+    func acceptCancels(_ backend: BackendChoice) async throws {
+        try await withLoop(backend) { loop in
             let listener = try await loop.listen(on: loopback)
             let address = listener.localAddress!
             let clients = Task {
@@ -98,9 +98,9 @@ struct CancellationTests {
         }
     }
 
-    @Test("Every call ends at its deadline, and not before")
-    func deadlines() async throws {
-        try await withLoop { loop in
+    @Test("Every call ends at its deadline, and not before", arguments: backends)
+    func deadlines(_ backend: BackendChoice) async throws {
+        try await withLoop(backend) { loop in
             let (left, right) = try await pair(loop)
             let listener = try await loop.listen(on: loopback)
             let start = Deadline.now
@@ -120,9 +120,9 @@ struct CancellationTests {
         }
     }
 
-    @Test("A sleep lasts until its deadline, or until its task is cancelled")
-    func sleeps() async throws {
-        try await withLoop { loop in
+    @Test("A sleep lasts until its deadline, or until its task is cancelled", arguments: backends)
+    func sleeps(_ backend: BackendChoice) async throws {
+        try await withLoop(backend) { loop in
             let deadline = Deadline.after(.milliseconds(10))
             try await loop.sleep(until: deadline)
             #expect(Deadline.now >= deadline)
@@ -133,9 +133,9 @@ struct CancellationTests {
         }
     }
 
-    @Test("An operation of a cancelled task starts nothing")
-    func cancelledBefore() async throws {
-        try await withLoop { loop in
+    @Test("An operation of a cancelled task starts nothing", arguments: backends)
+    func cancelledBefore(_ backend: BackendChoice) async throws {
+        try await withLoop(backend) { loop in
             let (left, right) = try await pair(loop)
             try await left.send([1])
             let task = Task { () -> LoopError.Code? in
@@ -148,9 +148,9 @@ struct CancellationTests {
         }
     }
 
-    @Test("A close ends what is in flight, and may come twice")
-    func closing() async throws {
-        try await withLoop { loop in
+    @Test("A close ends what is in flight, and may come twice", arguments: backends)
+    func closing(_ backend: BackendChoice) async throws {
+        try await withLoop(backend) { loop in
             let (left, right) = try await pair(loop)
             let receiver = Task { await failure { _ = try await right.receive() } }
             try await left.send([])
@@ -162,10 +162,12 @@ struct CancellationTests {
         }
     }
 
-    @Test("The end of a loop ends every wait, and everything after", arguments: [true, false])
-    func shutdown(fromLoop: Bool) async throws {
-        let loop = try ProactorLoop()
+    @Test("The end of a loop ends every wait, and everything after", arguments: backends, [true, false])
+    func shutdown(_ backend: BackendChoice, fromLoop: Bool) async throws {
+        try requireAvailable(backend)
+        let loop = try ProactorLoop(backend)
         let (left, right) = try await pair(loop)
+        let (sender, silent) = try await pair(loop)
         let listener = try await loop.listen(on: loopback)
         let preference: LoopExecutor? = fromLoop ? loop.executor : nil
         let waits = [
@@ -175,7 +177,7 @@ struct CancellationTests {
                 await failure { try await loop.sleep(until: .after(.seconds(3600))) }
             },
             Task(executorPreference: preference) {
-                await failure { try await left.send([UInt8](repeating: 1, count: 10_000_000)) }
+                await failure { try await sender.send([UInt8](repeating: 1, count: 10_000_000)) }
             },
         ]
         await Task.yield()
@@ -186,16 +188,18 @@ struct CancellationTests {
         #expect(await failure { _ = try await loop.connect(to: listener.localAddress!) } == .shutDown)
         #expect(await failure { try await loop.sleep(until: .distantPast) } == .shutDown)
         #expect(await Task(executorPreference: loop.executor) { 42 }.value == 42)
+        withExtendedLifetime(silent) {}
     }
 
-    @Test("A loop without references ends by itself, and its sockets with it")
-    func forgotten() async throws {
+    @Test("A loop without references ends by itself, and its sockets with it", arguments: backends)
+    func forgotten(_ backend: BackendChoice) async throws {
+        try requireAvailable(backend)
         let (left, right) = try Descriptor.pair().release()
         do {
-            let loop = try ProactorLoop()
+            let loop = try ProactorLoop(backend)
             _ = try await loop.adopt(Descriptor(owning: left))
         }
-        try await withLoop { other in
+        try await withLoop(backend) { other in
             let peer = try await other.adopt(Descriptor(owning: right))
             #expect(try await peer.receive(until: .after(.seconds(10))) == nil)
         }

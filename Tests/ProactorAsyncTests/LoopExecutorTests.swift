@@ -133,9 +133,9 @@ private actor Resident {
 
 @Suite("Where tasks run", .timeLimit(.minutes(1)))
 struct ResidenceTests {
-    @Test("A task that prefers the loop stays on its thread through every operation")
-    func preference() async throws {
-        try await withLoop { loop in
+    @Test("A task that prefers the loop stays on its thread through every operation", arguments: backends)
+    func preference(_ backend: BackendChoice) async throws {
+        try await withLoop(backend) { loop in
             let (left, right) = try await pair(loop)
             let isResident = try await loop.run {
                 var isResident = loop.executor.isOnLoop
@@ -153,9 +153,9 @@ struct ResidenceTests {
         }
     }
 
-    @Test("An actor whose executor is the loop stays on its thread")
-    func actor() async throws {
-        try await withLoop { loop in
+    @Test("An actor whose executor is the loop stays on its thread", arguments: backends)
+    func actor(_ backend: BackendChoice) async throws {
+        try await withLoop(backend) { loop in
             let (left, right) = try await pair(loop)
             #expect(try await Resident(loop).exchange(left, right))
         }

@@ -23,15 +23,23 @@ private func serveEcho(_ proactor: inout Proactor, _ listener: Handle) throws {
     }
 }
 
-/// Waits for the first event that `pick` wants; others are dropped. Fails after ten seconds.
-private func next<Result>(_ proactor: inout Proactor, _ pick: (Event) -> Result?) throws -> Result {
+/// The events of the next turn that has some. Fails after ten seconds.
+private func turn(_ proactor: inout Proactor) throws -> [Event] {
     let deadline = Deadline.after(.seconds(10))
     while Deadline.now < deadline {
-        for event in try proactor.wait(until: deadline) {
+        let events = try proactor.wait(until: deadline)
+        if !events.isEmpty { return events }
+    }
+    throw ProactorError.system(.timedOut, during: "a test that waits for an event")
+}
+
+/// Waits for the first event that `pick` wants; others are dropped.
+private func next<Result>(_ proactor: inout Proactor, _ pick: (Event) -> Result?) throws -> Result {
+    while true {
+        for event in try turn(&proactor) {
             if let result = pick(event) { return result }
         }
     }
-    throw ProactorError.system(.timedOut, during: "a test that waits for an event")
 }
 
 /// A connected pair inside one proactor.
@@ -44,15 +52,16 @@ private func pair(_ proactor: inout Proactor) throws -> (Handle, Handle) {
 
 @Suite("The public face")
 struct ProactorFaceTests {
-    @Test("The echo server of the documentation echoes over tcp and unix", arguments: [true, false])
-    func echo(overTCP: Bool) throws {
-        let address = overTCP ? loopback : SocketAddress(unix: "@proactor-face-\(getpid())")!
+    @Test("The echo server of the documentation echoes over tcp and unix", arguments: backends, [true, false])
+    func echo(_ backend: BackendChoice, overTCP: Bool) throws {
+        try requireAvailable(backend)
+        let address = overTCP ? loopback : SocketAddress(unix: "@proactor-face-\(backend)-\(getpid())")!
         let started = Mutex<(SocketAddress, Waker)?>(nil)
         let finished = Atomic<Bool>(false)
         let (ready, done) = (Gate(), Gate())
         try SystemThread.start(named: "echo") {
             do {
-                var proactor = try Proactor()
+                var proactor = try Proactor(backend)
                 let listener = try proactor.listen(on: address)
                 started.withLock { $0 = (proactor.localAddress(of: listener)!, proactor.waker) }
                 ready.open()
@@ -64,7 +73,7 @@ struct ProactorFaceTests {
         }
         ready.wait()
         let (bound, waker) = try #require(started.withLock { $0 })
-        var client = try Proactor()
+        var client = try Proactor(backend)
         let socket = try client.connect(to: bound)
         _ = try next(&client) { if case .connected = $0 { true } else { nil } }
         for round in 0..<100 {
@@ -84,9 +93,10 @@ struct ProactorFaceTests {
         #expect(isFinished)
     }
 
-    @Test("A buffer comes back with its completion, also when the operation is cancelled")
-    func cancelledBuffer() throws {
-        var proactor = try Proactor()
+    @Test("A buffer comes back with its completion, also when the operation is cancelled", arguments: backends)
+    func cancelledBuffer(_ backend: BackendChoice) throws {
+        try requireAvailable(backend)
+        var proactor = try Proactor(backend)
         let (left, _) = try pair(&proactor)
         let token = proactor.receive(into: OwnedBuffer(capacity: 77), on: left)
         let none = try proactor.wait(until: .distantPast)
@@ -100,18 +110,19 @@ struct ProactorFaceTests {
         #expect(capacity == 77)
     }
 
-    @Test("Lent memory returns to the pool by itself with the next wait")
-    func lending() throws {
+    @Test("Lent memory returns to the pool by itself with the next wait", arguments: backends)
+    func lending(_ backend: BackendChoice) throws {
+        try requireAvailable(backend)
         var configuration = EngineConfiguration()
         configuration.receiveBufferCount = 8
-        var proactor = try Proactor(configuration: configuration)
+        var proactor = try Proactor(backend, configuration: configuration)
         let (left, right) = try pair(&proactor)
         proactor.receiveAll(on: right)
         for round in 0..<50 {
             proactor.send(copying: [UInt8(round)], on: left)
             var byte: UInt8?
             while byte == nil {
-                for case .received(_, let bytes) in try proactor.wait(until: .after(.seconds(10))) {
+                for case .received(_, let bytes) in try turn(&proactor) {
                     byte = proactor.withBytes(of: bytes) { $0.unsafeLoad(as: UInt8.self) }
                 }
             }
@@ -124,9 +135,10 @@ struct ProactorFaceTests {
         #expect(counters.buffersLent == 50)
     }
 
-    @Test("An own buffer travels: sent, back, received into, back")
-    func ownedBuffers() throws {
-        var proactor = try Proactor()
+    @Test("An own buffer travels: sent, back, received into, back", arguments: backends)
+    func ownedBuffers(_ backend: BackendChoice) throws {
+        try requireAvailable(backend)
+        var proactor = try Proactor(backend)
         let (left, right) = try pair(&proactor)
         let payload = (0..<300_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
         proactor.send(OwnedBuffer(copying: payload), on: left)
@@ -134,7 +146,7 @@ struct ProactorFaceTests {
         var sent: [UInt8]?
         var filled: [UInt8]?
         while sent == nil || filled == nil {
-            for event in try proactor.wait(until: .after(.seconds(10))) {
+            for event in try turn(&proactor) {
                 switch event {
                 case .sent(_, let buffer?): sent = proactor.take(buffer).array()
                 case .filled(_, let buffer): filled = proactor.take(buffer).array()
@@ -146,9 +158,10 @@ struct ProactorFaceTests {
         #expect(filled == payload)
     }
 
-    @Test("The end of the stream comes after its bytes, and a close completes once")
-    func ending() throws {
-        var proactor = try Proactor()
+    @Test("The end of the stream comes after its bytes, and a close completes once", arguments: backends)
+    func ending(_ backend: BackendChoice) throws {
+        try requireAvailable(backend)
+        var proactor = try Proactor(backend)
         let (left, right) = try pair(&proactor)
         proactor.send(copying: [1, 2, 3], on: left)
         _ = try next(&proactor) { if case .sent = $0 { true } else { nil } }
@@ -157,7 +170,7 @@ struct ProactorFaceTests {
         var seen: [UInt8] = []
         var isOver = false
         while !isOver {
-            for event in try proactor.wait(until: .after(.seconds(10))) {
+            for event in try turn(&proactor) {
                 switch event {
                 case .received(_, let bytes): seen += proactor.copy(bytes)
                 case .ended(let handle, _): isOver = handle == right
@@ -172,25 +185,51 @@ struct ProactorFaceTests {
         #expect(closed == right)
     }
 
-    @Test("Wakes from another thread arrive with their values, in order")
-    func wakes() throws {
-        var proactor = try Proactor()
+    @Test("A connection accepted in the turn in which another is closed has a life of its own", arguments: backends)
+    func slotReuse(_ backend: BackendChoice) throws {
+        try requireAvailable(backend)
+        var proactor = try Proactor(backend)
+        let listener = try proactor.listen(on: loopback)
+        let address = proactor.localAddress(of: listener)!
+        for _ in 0..<20 {
+            let (victim, other) = try pair(&proactor)
+            let client = try proactor.connect(to: address)
+            _ = try next(&proactor) { if case .connected = $0 { true } else { nil } }
+            // The connection waits already, so the accept completes first; both come with the next turn.
+            proactor.accept(on: listener)
+            proactor.close(victim)
+            proactor.close(other)
+            let server = try next(&proactor) { if case .accepted(let handle, _) = $0 { handle } else { nil } }
+            proactor.send(copying: [1], on: client)
+            proactor.receive(on: server)
+            let count = try next(&proactor) { if case .received(_, let bytes) = $0 { bytes.count } else { nil } }
+            #expect(count == 1)
+            proactor.close(client)
+            proactor.close(server)
+        }
+    }
+
+    @Test("Wakes from another thread arrive with their values, in order", arguments: backends)
+    func wakes(_ backend: BackendChoice) throws {
+        try requireAvailable(backend)
+        var proactor = try Proactor(backend)
         let waker = proactor.waker
         try SystemThread.start(named: "waker") {
             for value in 0..<1000 { waker.wake(UInt64(value)) }
         }
         var seen: [UInt64] = []
         while seen.count < 1000 {
-            for event in try proactor.wait(until: .after(.seconds(10))) {
+            for event in try turn(&proactor) {
                 if case .woken(let value) = event { seen.append(value) }
             }
         }
         #expect(seen == (0..<1000).map { UInt64($0) })
     }
 
-    @Test("Datagrams carry their sender, and an empty one is no end")
-    func datagrams() throws {
-        var proactor = try Proactor()
+    @Test("Datagrams carry their sender, and an empty one is no end", arguments: backends)
+    func datagrams(_ backend: BackendChoice) throws {
+        try requireAvailable(backend)
+        var proactor = try Proactor(backend)
         let left = try proactor.bindDatagram(to: loopback)
         let right = try proactor.bindDatagram(to: loopback)
         let target = proactor.localAddress(of: right)!
@@ -206,9 +245,10 @@ struct ProactorFaceTests {
         }
     }
 
-    @Test("A refused connection fails with its reason")
-    func refusal() throws {
-        var proactor = try Proactor()
+    @Test("A refused connection fails with its reason", arguments: backends)
+    func refusal(_ backend: BackendChoice) throws {
+        try requireAvailable(backend)
+        var proactor = try Proactor(backend)
         // A port that was bound a moment ago and has nobody now.
         let number = try Descriptor.listening(on: loopback).release()
         let address = Descriptor.localAddress(of: number)!
@@ -220,9 +260,10 @@ struct ProactorFaceTests {
         #expect(failure.token.purpose == .connect)
     }
 
-    @Test("Timers fire in order, repeat, and end with a cancel")
-    func timers() throws {
-        var proactor = try Proactor()
+    @Test("Timers fire in order, repeat, and end with a cancel", arguments: backends)
+    func timers(_ backend: BackendChoice) throws {
+        try requireAvailable(backend)
+        var proactor = try Proactor(backend)
         let late = proactor.startTimer(at: .after(.milliseconds(20)))
         let early = proactor.startTimer(at: .after(.milliseconds(5)))
         let repeating = proactor.startTimer(at: .after(.milliseconds(1)), every: .milliseconds(1))
@@ -242,9 +283,10 @@ struct ProactorFaceTests {
         #expect(failure.token == repeating && failure.error == .canceled)
     }
 
-    @Test("A foreign descriptor is polled, and stays its owner's")
-    func polling() throws {
-        var proactor = try Proactor()
+    @Test("A foreign descriptor is polled, and stays its owner's", arguments: backends)
+    func polling(_ backend: BackendChoice) throws {
+        try requireAvailable(backend)
+        var proactor = try Proactor(backend)
         let (left, right) = try Descriptor.pair().release()
         let first = Descriptor(owning: left)
         let second = Descriptor(owning: right)
@@ -258,20 +300,24 @@ struct ProactorFaceTests {
         #expect(fcntl(second.number, F_GETFD) >= 0)
     }
 
-    @Test("The report names the backend and prints")
-    func report() throws {
-        let proactor = try Proactor()
+    @Test("The report names the backend and prints", arguments: backends)
+    func report(_ backend: BackendChoice) throws {
+        try requireAvailable(backend)
+        let proactor = try Proactor(backend)
         let (report, kind) = (proactor.report, proactor.kind)
         #expect(report.backend == kind)
         #expect(report.description.contains(kind.description))
     }
 
-    @Test("A proactor that ends with operations in flight frees their memory and closes its sockets")
-    func endingWithOperations() throws {
+    @Test(
+        "A proactor that ends with operations in flight frees their memory and closes its sockets",
+        arguments: backends)
+    func endingWithOperations(_ backend: BackendChoice) throws {
+        try requireAvailable(backend)
         let numbers = try Descriptor.pair().release()
         let peer = Descriptor(owning: numbers.1)
         do {
-            var proactor = try Proactor()
+            var proactor = try Proactor(backend)
             let socket = try proactor.adopt(Descriptor(owning: numbers.0))
             proactor.receive(into: OwnedBuffer(capacity: 1000), on: socket)
             _ = try proactor.wait(until: .distantPast)

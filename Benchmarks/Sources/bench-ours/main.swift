@@ -69,7 +69,7 @@ func serveEcho(on backend: BackendKind) throws(ProactorError) {
     tell(endpoint: "tcp://127.0.0.1:\(Descriptor.localAddress(of: socket.number)?.port ?? 0)")
     switch backend {
     case .ioUring:
-        var server = try EchoServer<EpollBackend>(socket)
+        var server = try EchoServer<IOUringBackend>(socket)
         try server.run()
     case .epoll:
         var server = try EchoServer<EpollBackend>(socket)

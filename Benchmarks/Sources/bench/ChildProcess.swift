@@ -15,7 +15,8 @@ final class ChildProcess {
 
     /// - Parameter core: The one core it may run on; nil leaves it free.
     init(_ arguments: [String], core: Int? = nil) throws(BenchError) {
-        name = arguments.map { $0.split(separator: "/").last.map(String.init) ?? $0 }.joined(separator: " ")
+        let program = arguments[0].split(separator: "/").last.map(String.init) ?? ""
+        name = ([program] + arguments.dropFirst()).joined(separator: " ")
         var strings: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) }
         strings.append(nil)
         defer { for string in strings { free(string) } }

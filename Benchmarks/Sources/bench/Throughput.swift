@@ -29,7 +29,7 @@ enum Throughput {
         return options.backends.map { backend in
             let contenders = [Contender.ours(backend), .ours(backend, "--async")]
             let title = "async-throughput tcp 64 \(backend)"
-            let rotation = rotate(options, title, contenders, "tcp", 64, mark: 0, 10e6)
+            let rotation = rotate(options, title, contenders, "tcp", 64, mark: 0, 1e6)
             return Row(
                 rotation, ours: 1, baseline: 0, scenario: Scenario.asyncThroughput.rawValue, transport: "tcp",
                 size: 64, backend: backend, against: "our blocking receive", unit: "messages/s",

@@ -19,17 +19,33 @@ extension LoopThread {
         }
         sockets[slot].inbound = nil
         stopDeadline(waiter)
+        if case .accept = waiter.operation.action, completion.error == nil {
+            arrivals.append((waiter.operation, completion.takeDescriptor().release()))
+            return
+        }
         waiter.operation.continuation.resume(returning: inboundAnswer(waiter, completion, slot))
+    }
+
+    mutating func adoptArrivals() {
+        for (operation, number) in arrivals {
+            let descriptor = Descriptor(owning: number)
+            guard !isEnding else {
+                operation.refuse(LoopError(.shutDown))
+                continue
+            }
+            do {
+                operation.continuation.resume(returning: .handle(try adopt(descriptor)))
+            } catch {
+                operation.continuation.resume(returning: .failed(LoopError(error)))
+            }
+        }
+        arrivals.removeAll(keepingCapacity: true)
     }
 
     private mutating func inboundAnswer(_ waiter: LoopWaiter, _ completion: Completion, _ slot: Int) -> LoopAnswer {
         let count = Int(completion.result)
         guard count >= 0 else { return .failed(failure(waiter, completion)) }
         switch waiter.operation.action {
-        case .accept:
-            let descriptor = completion.takeDescriptor()
-            guard !isEnding else { return .failed(LoopError(.shutDown)) }
-            do { return .handle(try adopt(descriptor)) } catch { return .failed(LoopError(error)) }
         case .receive:
             guard completion.flags.contains(.buffer) else { return .bytes(nil) }
             let bytes = Array(backend.buffer(completion.buffer)[..<count])

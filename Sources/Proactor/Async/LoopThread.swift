@@ -19,6 +19,9 @@ struct LoopThread: ~Copyable {
     var sleeping = 0
     /// Operations that are looked for by number: sleeps by their timer, connects by their socket.
     var free: [UInt64: FreeOperation] = [:]
+    /// Accepted in this batch, adopted after it: the slot of a socket whose `close` lies further back in the batch is
+    /// free already, and must not have a new owner before that completion is seen.
+    var arrivals: [(operation: LoopOperation, descriptor: Int32)] = []
     var isEnding = false
     /// Who waits for the end.
     var enders: [LoopContinuation] = []
@@ -53,6 +56,7 @@ struct LoopThread: ~Copyable {
         let mayRest = core.executor.prepareToRest() && core.prepareToRest()
         try backend.wait(until: mayRest && !isOver ? nil : .distantPast, into: &batch)
         for position in 0..<batch.count { complete(batch[position]) }
+        adoptArrivals()
     }
 
     private var isOver: Bool { isEnding && living == 0 && sleeping == 0 }

@@ -27,14 +27,17 @@ public final class ProactorLoop: Sendable {
 
     /// Starts the thread, and waits until its engine stands (some milliseconds at most).
     /// - Parameters:
+    ///   - choice: Which backend; nil takes what the environment variable `PROACTOR_BACKEND` says (`auto`,
+    ///     `io_uring`, `epoll`), and `automatic` without it.
     ///   - name: The thread's name, for debuggers; 15 bytes are kept.
     ///   - configuration: Sizes of the engine.
     /// - Throws: `unavailable` where a forced backend cannot run, `system` for want of a thread or descriptors.
     public init(
-        name: String = "proactor", configuration: EngineConfiguration = EngineConfiguration()
+        _ choice: BackendChoice? = nil, name: String = "proactor",
+        configuration: EngineConfiguration = EngineConfiguration()
     ) throws(ProactorError) {
         let start = LoopStart()
-        try SystemThread.start(named: name) { start.run(configuration) }
+        try SystemThread.start(named: name) { start.run(choice, configuration) }
         start.gate.wait()
         guard let outcome = start.outcome.withLock({ $0 }) else { preconditionFailure("the gate opened too early") }
         let made = try outcome.get()
@@ -84,11 +87,11 @@ private final class LoopStart: Sendable {
     let outcome = Mutex<Result<Made, ProactorError>?>(nil)
 
     /// The whole life of the thread.
-    func run(_ configuration: EngineConfiguration) {
+    func run(_ choice: BackendChoice?, _ configuration: EngineConfiguration) {
         let core: LoopCore
         let remains: LoopRemains
         do throws(ProactorError) {
-            let backend = try ChosenBackend(configuration)
+            let backend = try ChosenBackend(choice, configuration)
             let report = backend.report
             core = LoopCore(backend.waker)
             core.executor.claimThread()

@@ -130,7 +130,7 @@ extension EpollBackend {
     /// Closes when the completion is delivered: after the last one of every operation.
     mutating func finishClose(_ slot: UInt32) {
         Self.close(slots[slot], set, isChild: false)
-        counters.systemCalls += 3
+        counters.systemCalls += 4
         slots.remove(slot)
     }
 }

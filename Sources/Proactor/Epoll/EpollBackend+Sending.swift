@@ -50,7 +50,8 @@ extension EpollBackend {
         counters.systemCalls += 1
         let result: Int
         if record.pointee.state.contains(.notSocket) {
-            result = Self.withoutSignal { Glibc.write(number, memory + done, asked) }
+            result = Int(
+                BrokenPipe.withoutSignal { proactor_result(Int64(Glibc.write(number, memory + done, asked))) })
         } else {
             result = Int(proactor_send(number, memory + done, asked, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)))
         }
@@ -66,7 +67,10 @@ extension EpollBackend {
         counters.systemCalls += 1
         let result: Int
         if record.pointee.state.contains(.notSocket) {
-            result = Self.withoutSignal { Glibc.writev(number, UnsafePointer(OpaquePointer(list)), Int32(count)) }
+            result = Int(
+                BrokenPipe.withoutSignal {
+                    proactor_result(Int64(Glibc.writev(number, UnsafePointer(OpaquePointer(list)), Int32(count))))
+                })
         } else {
             var message = msghdr()
             message.msg_iov = .init(OpaquePointer(list))
@@ -112,23 +116,5 @@ extension EpollBackend {
             let isReported = done > 0 && !record.pointee.outbound.isQuiet
             finishOutbound(record, isReported ? Int32(clamping: done) : Int32(result))
         }
-    }
-
-    /// Pipes have no MSG_NOSIGNAL (before RWF_NOSIGNAL of 6.18): SIGPIPE is held back and taken off the thread.
-    private static func withoutSignal(_ body: () -> Int) -> Int {
-        var (pipe, before, pending) = (sigset_t(), sigset_t(), sigset_t())
-        sigemptyset(&pipe)
-        sigaddset(&pipe, SIGPIPE)
-        sigpending(&pending)
-        let wasPending = sigismember(&pending, SIGPIPE) == 1
-        pthread_sigmask(SIG_BLOCK, &pipe, &before)
-        let result = body()
-        let answer = result < 0 ? -Int(errno) : result
-        if answer == -Int(EPIPE), !wasPending {
-            var zero = timespec()
-            _ = sigtimedwait(&pipe, nil, &zero)
-        }
-        pthread_sigmask(SIG_SETMASK, &before, nil)
-        return answer
     }
 }

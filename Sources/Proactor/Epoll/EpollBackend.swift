@@ -86,12 +86,20 @@ public struct EpollBackend: Backend, ~Copyable {
             if !state.contains(.outside) { set.remove(number) }
             // So that the peer sees the end even while a forked child holds a copy.
             let isConnection = state.isDisjoint(with: [.foreign, .listening, .notSocket])
-            if isConnection { _ = Glibc.shutdown(number, Int32(SHUT_RDWR)) }
+            if isConnection, !resets(number) { _ = Glibc.shutdown(number, Int32(SHUT_RDWR)) }
         }
         let isOurs = !state.contains(.foreign) || state.contains(.copied)
         if isOurs { _ = Glibc.close(number) }
         record.pointee.addresses?.deallocate()
         record.pointee.addresses = nil
+    }
+
+    /// Whether closing resets the connection (SO_LINGER of zero): a shutdown would send an orderly end first.
+    private static func resets(_ number: Int32) -> Bool {
+        var value = linger()
+        var size = socklen_t(MemoryLayout<linger>.size)
+        guard getsockopt(number, SOL_SOCKET, SO_LINGER, &value, &size) == 0 else { return false }
+        return value.l_onoff != 0 && value.l_linger == 0
     }
 
     // MARK: What the capabilities share

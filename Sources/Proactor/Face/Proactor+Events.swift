@@ -41,12 +41,7 @@ extension Proactor {
     private mutating func accepted(_ completion: Completion) {
         let listener = handle(completion.token)
         guard let error = completion.error else {
-            do {
-                events.append(.accepted(try adopt(completion.takeDescriptor()), on: listener))
-            } catch {
-                // The descriptor could not be registered and is closed: the peer sees the end.
-                events.append(.acceptPaused(listener, SystemError(code: error.errno)))
-            }
+            arrivals.append((listener, completion.takeDescriptor().release()))
             return
         }
         if completion.hasMore {
@@ -54,6 +49,18 @@ extension Proactor {
         } else {
             fail(completion, on: listener)
         }
+    }
+
+    mutating func adoptArrivals() {
+        for (listener, number) in arrivals {
+            do {
+                events.append(.accepted(try adopt(Descriptor(owning: number)), on: listener))
+            } catch {
+                // The descriptor could not be registered and is closed: the peer sees the end.
+                events.append(.acceptPaused(listener, SystemError(code: error.errno)))
+            }
+        }
+        arrivals.removeAll(keepingCapacity: true)
     }
 
     private mutating func received(_ completion: Completion) {

@@ -35,19 +35,25 @@ public struct Proactor: ~Copyable {
     var leases: [UInt64]
     /// Pool buffers to recycle with the next wait, unless moved on.
     var lent: [UInt16] = []
+    /// Accepted in this batch, adopted after it: the slot of a socket whose `close` lies further back in the batch is
+    /// free already, and must not have a new owner before that completion is seen.
+    var arrivals: [(listener: Handle, descriptor: Int32)] = []
     /// Own buffers that came back this turn, until taken.
     var returned: [OwnedBuffer.Place?] = []
 
     /// Makes an engine for the calling thread.
     /// - Parameters:
+    ///   - choice: Which backend; nil takes what the environment variable `PROACTOR_BACKEND` says (`auto`,
+    ///     `io_uring`, `epoll`), and `automatic` without it.
     ///   - configuration: Sizes of the engine.
     ///   - eventsPerTurn: Events that one `wait` delivers at most, 1 to 65536.
     /// - Throws: `unavailable` where a forced backend cannot run (with reason and cure), `system` for want of
     ///   descriptors or memory.
     public init(
-        configuration: EngineConfiguration = EngineConfiguration(), eventsPerTurn: Int = 256
+        _ choice: BackendChoice? = nil, configuration: EngineConfiguration = EngineConfiguration(),
+        eventsPerTurn: Int = 256
     ) throws(ProactorError) {
-        let backend = try ChosenBackend(configuration)
+        let backend = try ChosenBackend(choice, configuration)
         self.backend = backend
         batch = CompletionBatch(capacity: eventsPerTurn)
         leases = Array(repeating: 0, count: configuration.receiveBufferCount)
@@ -86,6 +92,7 @@ public struct Proactor: ~Copyable {
         events.removeAll(keepingCapacity: true)
         try backend.wait(until: deadline, into: &batch)
         for position in 0..<batch.count { translate(batch[position]) }
+        adoptArrivals()
         return events
     }
 

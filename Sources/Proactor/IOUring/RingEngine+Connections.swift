@@ -76,18 +76,29 @@ extension RingEngine {
     private mutating func backOff(_ operation: UnsafeMutablePointer<RingOperation>) {
         let pause = Duration.milliseconds(min(1000, 50 << min(Int(operation.pointee.failures), 5)))
         operation.pointee.failures = min(operation.pointee.failures &+ 1, 64)
+        rest(operation, for: pause)
+    }
+
+    /// Lets an operation rest without the kernel.
+    mutating func rest(_ operation: UnsafeMutablePointer<RingOperation>, for pause: Duration) {
         operation.pointee.phase = .backingOff
         let timer = timers.start(at: .now + pause, every: nil)
         backoffs.append(Backoff(timer: timer, operation: operation.pointee.token))
     }
 
-    /// Goes on with the accept whose pause this timer ended.
+    /// Goes on with the operation whose pause this timer ended.
     /// - Returns: false if the timer is the program's.
     mutating func resumeBackoff(_ timer: Token) -> Bool {
         guard let index = backoffs.firstIndex(where: { $0.timer == timer }) else { return false }
         let token = backoffs.remove(at: index).operation
+        tally.rearms += 1
         let socket = sockets[Token(rawValue: token).slot]
-        if socket.input.pointee.token == token { rearmAccept(socket) }
+        if socket.input.pointee.token == token {
+            submitAccept(socket)
+        } else if socket.output.pointee.token == token {
+            socket.output.pointee.kind == .connect ? connectHere(socket) : submitSend(socket)
+        }
+        if socket.poll.pointee.token == token { submitPoll(socket) }
         return true
     }
 
@@ -97,31 +108,57 @@ extension RingEngine {
         let token = begin(socket, handle.slot, .connect)
         socket.pointee.output = RingOperation(token: token.rawValue, kind: .connect)
         socket.messages.pointee.setDestination(address)
-        submitConnect(socket, blocking: false)
+        if address.family == .unix {
+            connectHere(socket)
+        } else {
+            inKernel += 1
+            let messages = socket.messages
+            ring.submitConnect(
+                socket.pointee.descriptor, UnsafeRawPointer(messages.pointer(to: \.outputAddress)!),
+                length: messages.pointee.outputLength, token.rawValue)
+        }
         return token
     }
 
-    private mutating func submitConnect(_ socket: UnsafeMutablePointer<RingSocket>, blocking: Bool) {
+    /// A Unix-domain connect succeeds or fails at once, or finds the backlog full. In the ring that would occupy a
+    /// kernel worker, out of reach of a cancel that comes at the wrong moment (seen on 6.18): so it is tried here.
+    private mutating func connectHere(_ socket: UnsafeMutablePointer<RingSocket>) {
+        let descriptor = socket.pointee.descriptor
+        let flags = fcntl(descriptor, F_GETFL)
+        _ = fcntl(descriptor, F_SETFL, flags | O_NONBLOCK)
         let messages = socket.messages
-        inKernel += 1
-        ring.submitConnect(
-            socket.pointee.descriptor, UnsafeRawPointer(messages.pointer(to: \.outputAddress)!),
-            length: messages.pointee.outputLength, blocking: blocking, socket.output.pointee.token)
+        let result = proactor_connect(
+            descriptor, UnsafeRawPointer(messages.pointer(to: \.outputAddress)!), messages.pointee.outputLength)
+        _ = fcntl(descriptor, F_SETFL, flags)
+        tally.systemCalls += 4
+        if result == -EAGAIN || result == -EINTR {
+            rest(socket.output, for: Self.retryPause)
+        } else {
+            completeLocally(socket.output, result)
+        }
     }
 
     /// The kernel's answer to a connect.
     mutating func connected(
         _ socket: UnsafeMutablePointer<RingSocket>, _ entry: Ring.Entry, into batch: inout CompletionBatch
     ) {
-        let isCancelled = socket.output.pointee.isCancelled
+        let operation = socket.output
+        if operation.pointee.phase == .polling, entry.result >= 0, !operation.pointee.isCancelled {
+            var error: Int32 = 0
+            var size = socklen_t(MemoryLayout<Int32>.size)
+            tally.systemCalls += 1
+            getsockopt(socket.pointee.descriptor, SOL_SOCKET, SO_ERROR, &error, &size)
+            return finish(operation, -error, into: &batch)
+        }
         switch -entry.result {
-        case EAGAIN where !isCancelled, EINTR where !isCancelled:
-            // A full backlog of a Unix-domain listener: a kernel worker waits for it (no readiness tells).
-            submitConnect(socket, blocking: true)
-        case EISCONN where socket.output.pointee.done == 0 && !isCancelled:
-            finish(socket.output, entry.result, into: &batch)
+        case EINTR where !operation.pointee.isCancelled, EAGAIN where !operation.pointee.isCancelled,
+            EINPROGRESS where !operation.pointee.isCancelled:
+            // The attempt goes on by itself; its end shows as writable, its outcome in SO_ERROR (connect(2)).
+            pollFirst(operation, socket.pointee.descriptor, .writable)
         default:
-            finish(socket.output, isCancelled ? cancellation(of: entry.result) : entry.result, into: &batch)
+            finish(
+                operation, operation.pointee.isCancelled ? cancellation(of: entry.result) : entry.result,
+                into: &batch)
         }
     }
 
@@ -130,9 +167,15 @@ extension RingEngine {
         precondition(socket.pointee.poll.isIdle, "a poll is in flight on this handle already")
         let token = begin(socket, handle.slot, .poll)
         socket.pointee.poll = RingOperation(token: token.rawValue, count: Int(events.rawValue), kind: .poll)
-        inKernel += 1
-        ring.submitPoll(socket.pointee.descriptor, events.rawValue, token.rawValue)
+        submitPoll(socket)
         return token
+    }
+
+    private mutating func submitPoll(_ socket: UnsafeMutablePointer<RingSocket>) {
+        let operation = socket.poll
+        operation.pointee.phase = .kernel
+        inKernel += 1
+        ring.submitPoll(socket.pointee.descriptor, UInt32(operation.pointee.count), operation.pointee.token)
     }
 
     /// The kernel's answer to a poll of the program's.
@@ -141,10 +184,16 @@ extension RingEngine {
     ) {
         let isCancelled = socket.poll.pointee.isCancelled
         if entry.result == -EINTR || entry.result == -EAGAIN, !isCancelled {
-            inKernel += 1
-            return ring.submitPoll(
-                socket.pointee.descriptor, UInt32(socket.poll.pointee.count), socket.poll.pointee.token)
+            return submitPoll(socket)
         }
-        finish(socket.poll, isCancelled ? cancellation(of: entry.result) : entry.result, into: &batch)
+        guard entry.result >= 0 else {
+            return finish(socket.poll, isCancelled ? cancellation(of: entry.result) : entry.result, into: &batch)
+        }
+        // The kernel ends every poll at POLLRDHUP too, asked for or not.
+        let wanted = Int32(PollEvents(rawValue: UInt32(socket.poll.pointee.count)).union([.error, .hangUp]).rawValue)
+        let ready = entry.result & wanted
+        // With nothing else to tell it would end again at once: it rests instead of turning in circles.
+        guard ready != 0 || isCancelled else { return rest(socket.poll, for: Self.retryPause) }
+        finish(socket.poll, ready != 0 ? ready : -ECANCELED, into: &batch)
     }
 }

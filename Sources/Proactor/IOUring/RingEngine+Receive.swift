@@ -94,9 +94,9 @@ extension RingEngine {
             if socket.pointee.state.contains(.pipe) {
                 ring.submitRead(descriptor, into: memory, count: count, token)
             } else {
-                let flags = operation.pointee.traits.contains(.continues) ? Int32(MSG_WAITALL) : 0
-                ring.submitReceive(
-                    descriptor, into: memory, count: count, flags: flags, pollFirst: pollFirst, token)
+                // No MSG_WAITALL: the kernel's own continuing (5.19) swallows an error that comes after progress,
+                // and a reset would look like an orderly end (law 4).
+                ring.submitReceive(descriptor, into: memory, count: count, flags: 0, pollFirst: pollFirst, token)
             }
         }
     }
@@ -118,7 +118,6 @@ extension RingEngine {
         let asked = min(operation.pointee.count - Int(operation.pointee.done), Self.largestTransfer)
         operation.pointee.done += entry.result
         note(drained: Int(entry.result) < asked && !entry.isSocketNonempty, socket)
-        // WAITALL continues in the kernel since 5.19; before, and after signals, short results come here.
         let isShort = entry.result > 0 && Int(operation.pointee.done) < operation.pointee.count
         if isShort, operation.pointee.traits.contains(.continues), !operation.pointee.isCancelled {
             return submitReceive(socket)
@@ -172,7 +171,7 @@ extension RingEngine {
         case EAGAIN where !isCancelled: return pollFirst(operation, socket.pointee.descriptor, .readable)
         case ENOTSOCK where !isCancelled && !socket.pointee.state.contains(.pipe):
             // A pipe end: only its first operation finds out, sockets pay nothing.
-            socket.pointee.state.insert(.pipe)
+            becomePipe(socket)
             return submitReceive(socket)
         case ENOBUFS where operation.pointee.kind == .receivePool && !isCancelled: return starve(operation)
         default: break
@@ -183,6 +182,14 @@ extension RingEngine {
             return finish(operation, operation.pointee.done, into: &batch)
         }
         finish(operation, isCancelled ? cancellation(of: result) : result, into: &batch)
+    }
+
+    /// The engine's own reads and writes must not wait; in the ring a pipe then polls first.
+    mutating func becomePipe(_ socket: UnsafeMutablePointer<RingSocket>) {
+        socket.pointee.state.insert(.pipe)
+        tally.systemCalls += 2
+        let flags = fcntl(socket.pointee.descriptor, F_GETFL)
+        if flags >= 0 { _ = fcntl(socket.pointee.descriptor, F_SETFL, flags | O_NONBLOCK) }
     }
 
     /// What a cancelled operation reports: kernels up to 6.4 answer some cancelled receives with ENOENT or ENOBUFS.

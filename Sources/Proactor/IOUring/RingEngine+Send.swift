@@ -94,6 +94,10 @@ extension RingEngine {
     /// Hands the send to the kernel, for the first time or again.
     mutating func submitSend(_ socket: UnsafeMutablePointer<RingSocket>) {
         let operation = socket.output
+        // Written by the engine itself, as a write in the ring would raise SIGPIPE.
+        if socket.pointee.state.contains(.pipe) {
+            return pollFirst(operation, socket.pointee.descriptor, .writable)
+        }
         let descriptor = socket.pointee.descriptor
         let token = operation.pointee.token
         let traits = operation.pointee.traits
@@ -103,24 +107,18 @@ extension RingEngine {
         if traits.contains(.continues) { flags |= Int32(MSG_WAITALL) }
         if operation.pointee.kind != .send {
             let header = socket.messages.pointer(to: \.outputHeader)!
-            if socket.pointee.state.contains(.pipe) {
-                ring.submitWriteGather(
-                    descriptor, header.pointee.msg_iov, count: UInt32(header.pointee.msg_iovlen), token)
-            } else {
-                ring.submitSendMessage(descriptor, header, flags: flags, token)
+            if operation.pointee.kind == .sendDatagram, socket.messages.pointee.isForUnix {
+                flags |= Int32(MSG_DONTWAIT)
             }
+            ring.submitSendMessage(descriptor, header, flags: flags, token)
             return
         }
         let done = Int(operation.pointee.done)
         let memory = UnsafeRawPointer(operation.pointee.memory.unsafelyUnwrapped + done)
         let count = UInt32(min(operation.pointee.count - done, Self.largestTransfer))
-        if socket.pointee.state.contains(.pipe) {
-            ring.submitWrite(descriptor, memory, count: count, token)
-        } else {
-            let isSilent = traits.contains(.silent)
-            if isSilent { flags |= Int32(MSG_DONTWAIT) }
-            ring.submitSend(descriptor, memory, count: count, flags: flags, skipSuccess: isSilent, token)
-        }
+        let isSilent = traits.contains(.silent)
+        if isSilent { flags |= Int32(MSG_DONTWAIT) }
+        ring.submitSend(descriptor, memory, count: count, flags: flags, skipSuccess: isSilent, token)
     }
 
     /// The kernel's answer to a send.
@@ -135,17 +133,40 @@ extension RingEngine {
             guard entry.result >= 0, !isCancelled else {
                 return sendFailed(socket, isCancelled ? -ECANCELED : entry.result, into: &batch)
             }
-            return submitSend(socket)
+            guard socket.pointee.state.contains(.pipe) else { return submitSend(socket) }
+            return transferred(socket, writeToPipe(socket), into: &batch)
         }
         if wasSilent, entry.result == -EAGAIN, !isCancelled { return submitSend(socket) }
-        guard entry.result >= 0 else { return sendFailed(socket, entry.result, into: &batch) }
-        operation.pointee.done += entry.result
-        let isShort = entry.result > 0 && Int(operation.pointee.done) < operation.pointee.count
-        if isShort, operation.pointee.traits.contains(.continues), !isCancelled {
-            if operation.pointee.kind == .gather { advance(socket, by: Int(entry.result)) }
+        transferred(socket, entry.result, into: &batch)
+    }
+
+    private mutating func transferred(
+        _ socket: UnsafeMutablePointer<RingSocket>, _ result: Int32, into batch: inout CompletionBatch
+    ) {
+        let operation = socket.output
+        guard result >= 0 else { return sendFailed(socket, result, into: &batch) }
+        operation.pointee.done += result
+        let isShort = result > 0 && Int(operation.pointee.done) < operation.pointee.count
+        if isShort, operation.pointee.traits.contains(.continues), !operation.pointee.isCancelled {
+            if operation.pointee.kind == .gather { advance(socket, by: Int(result)) }
             return submitSend(socket)
         }
         finishSend(socket, operation.pointee.done, into: &batch)
+    }
+
+    /// The pipe has room: what fits goes at once.
+    private mutating func writeToPipe(_ socket: UnsafeMutablePointer<RingSocket>) -> Int32 {
+        let operation = socket.output
+        tally.systemCalls += 1
+        guard operation.pointee.kind == .send else {
+            let header = socket.messages.pointee.outputHeader
+            return Int32(
+                proactor_write_silently(socket.pointee.descriptor, header.msg_iov, Int32(header.msg_iovlen)))
+        }
+        let done = Int(operation.pointee.done)
+        var element = iovec(
+            iov_base: operation.pointee.memory.unsafelyUnwrapped + done, iov_len: operation.pointee.count - done)
+        return Int32(proactor_write_silently(socket.pointee.descriptor, &element, 1))
     }
 
     private mutating func sendFailed(
@@ -155,9 +176,15 @@ extension RingEngine {
         let isCancelled = operation.pointee.isCancelled
         switch -result {
         case EINTR where !isCancelled: return submitSend(socket)
+        case EAGAIN
+        where !isCancelled && operation.pointee.kind == .sendDatagram
+            && socket.messages.pointee.isForUnix:
+            // The receiver's queue is full, and an unconnected sender is not told when it has room. Waiting in the
+            // kernel is no way either: its second attempt sends no bytes (seen on 6.18).
+            return rest(operation, for: Self.retryPause)
         case EAGAIN where !isCancelled: return pollFirst(operation, socket.pointee.descriptor, .writable)
         case ENOTSOCK where !isCancelled && !socket.pointee.state.contains(.pipe):
-            socket.pointee.state.insert(.pipe)
+            becomePipe(socket)
             return submitSend(socket)
         default: break
         }

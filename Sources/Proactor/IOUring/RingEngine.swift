@@ -18,7 +18,7 @@ struct RingEngine: ~Copyable {
     var starved = GrowingRing<UInt64>(capacity: 64)
     /// Entries of `starved` that still rest.
     var starvedCount = 0
-    /// Accepts that wait for better times.
+    /// Operations that wait for better times; few at any time.
     var backoffs: [Backoff] = []
     /// Quiet sends in their first attempt, oldest first.
     var silent = GrowingRing<UInt64>(capacity: 64)
@@ -42,7 +42,7 @@ struct RingEngine: ~Copyable {
     /// Submissions in the kernel that point to memory of ours or of the caller.
     var inKernel = 0
 
-    /// An accept that rests until its timer.
+    /// An operation that rests until its timer.
     struct Backoff {
         let timer: Token
         let operation: UInt64
@@ -52,6 +52,9 @@ struct RingEngine: ~Copyable {
     static var largestTransfer: Int { 0x7FFF_F000 }
     /// A loop whose waker could not be armed looks again after this: it must not sleep through a wake.
     static var blindPause: UInt64 { 50_000_000 }
+
+    /// Pause before another try where nothing tells that there is room (a full queue of a Unix-domain socket).
+    static var retryPause: Duration { .milliseconds(2) }
 
     /// Engines whose memory was given up because the kernel did not hand it back in time.
     static let abandoned = Atomic<Int>(0)

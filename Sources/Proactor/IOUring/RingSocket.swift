@@ -112,6 +112,9 @@ struct RingMessages {
     var outputAddress = sockaddr_storage()
     var outputLength: socklen_t = 0
 
+    /// Whether the destination is a Unix-domain socket, whose queue is bounded and never polls as full.
+    var isForUnix: Bool { Int32(outputAddress.ss_family) == AF_UNIX }
+
     mutating func setDestination(_ address: SocketAddress) {
         outputLength = address.withSockaddr { pointer, length in
             withUnsafeMutableBytes(of: &outputAddress) {

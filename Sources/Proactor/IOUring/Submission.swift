@@ -71,20 +71,6 @@ extension Ring {
         proactor_sqe_set_offset(sqe, .max)  // the file's own position: pipes and eventfds have no other
     }
 
-    mutating func submitWrite(_ descriptor: Int32, _ memory: UnsafeRawPointer, count: UInt32, _ userData: UInt64) {
-        let sqe = next()
-        proactor_sqe_fill(sqe, UInt8(IORING_OP_WRITE.rawValue), descriptor, memory, count, 0, userData)
-        proactor_sqe_set_offset(sqe, .max)
-    }
-
-    mutating func submitWriteGather(
-        _ descriptor: Int32, _ list: UnsafeMutablePointer<iovec>, count: UInt32, _ userData: UInt64
-    ) {
-        let sqe = next()
-        proactor_sqe_fill(sqe, UInt8(IORING_OP_WRITEV.rawValue), descriptor, list, count, 0, userData)
-        proactor_sqe_set_offset(sqe, .max)
-    }
-
     mutating func submitAccept(_ listener: Int32, multishot: Bool, _ userData: UInt64) {
         let sqe = next()
         proactor_sqe_fill(
@@ -93,12 +79,11 @@ extension Ring {
     }
 
     mutating func submitConnect(
-        _ descriptor: Int32, _ address: UnsafeRawPointer, length: socklen_t, blocking: Bool, _ userData: UInt64
+        _ descriptor: Int32, _ address: UnsafeRawPointer, length: socklen_t, _ userData: UInt64
     ) {
         let sqe = next()
         proactor_sqe_fill(sqe, UInt8(IORING_OP_CONNECT.rawValue), descriptor, address, 0, 0, userData)
         proactor_sqe_set_offset(sqe, UInt64(length))
-        if blocking { sqe.pointee.flags = PROACTOR_SQE_ASYNC }
     }
 
     mutating func submitPoll(_ descriptor: Int32, _ events: UInt32, _ userData: UInt64) {

@@ -67,7 +67,8 @@ final class Listener {
     func close<B: Backend & ~Copyable>(on loop: Loop<B>) {
         guard !isClosing, let handle else { return }
         isClosing = true
-        loop.backend.close(handle)
+        // The path goes first: once the listener is gone another one may bind there, and its path must stay.
         Transport.cleanUp(text)
+        loop.backend.close(handle)
     }
 }

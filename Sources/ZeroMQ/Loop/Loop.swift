@@ -86,7 +86,9 @@ final class Loop<B: Backend & ~Copyable> {
     /// One turn: news, wait, completions.
     func turn(until deadline: Deadline?) throws(ProactorError) {
         var limit = deadline
-        if takeNews() || !door.list.fallAsleep() {
+        let hadNews = takeNews()
+        executor.runJobs()
+        if hadNews || !door.list.fallAsleep() || !executor.prepareToRest() {
             // Something is there or was just started: submit, but do not wait.
             limit = .distantPast
         }
@@ -100,7 +102,6 @@ final class Loop<B: Backend & ~Copyable> {
         door.list.take { edge, reasons, owner in
             if let owner { return serve(owner.takeRetainedValue(), edge, reasons) }
             for command in door.takeCommands() { obey(command) }
-            executor.runJobs()
         }
     }
 

@@ -11,7 +11,7 @@ struct Setting {
 
     func makeContext() throws(ZeroMQError) -> Context {
         try Context(
-            backend: .automatic,
+            backend: backend == .ioUring ? .ioUring : .epoll,
             mode: isCallerDriven ? .callerDriven : .background(loops: 1))
     }
 

@@ -1,0 +1,101 @@
+import Proactor
+import Testing
+import ZMTP
+import ZeroMQ
+
+/// Our side of a dialogue: contexts on a backend, sockets by type, and waits that end.
+///
+/// Every wait has a deadline far beyond what it needs: it ends a test that has failed already, and times nothing.
+enum Ours {
+    static let patience = Duration.seconds(20)
+
+    /// A context on a backend; where that cannot run the test is cancelled with the reason.
+    static func context(on backend: BackendKind, loops: Int = 1) throws -> Context {
+        let made = Result { () throws(ZeroMQError) in
+            try Context(backend: choice(backend), mode: .background(loops: loops))
+        }
+        if case .failure(let error) = made, error.code == .engineFailed {
+            try Test.cancel("\(backend) cannot run here: \(error)")
+        }
+        return try made.get()
+    }
+
+    private static func choice(_ backend: BackendKind) -> BackendChoice {
+        switch backend {
+        case .ioUring: .ioUring
+        case .epoll: .epoll
+        }
+    }
+
+    /// A socket of a type that is known only when the test runs.
+    static func socket(
+        _ type: SocketType, _ context: Context, _ change: (inout SocketOptions) -> Void = { _ in }
+    ) throws -> Socket {
+        var options = SocketOptions()
+        options.linger = .zero
+        options.reconnectInterval = .milliseconds(5)
+        change(&options)
+        return switch type {
+        case .push: try PushSocket(context, options)
+        case .pull: try PullSocket(context, options)
+        case .pair: try PairSocket(context, options)
+        case .req: try RequestSocket(context, options)
+        case .rep: try ReplySocket(context, options)
+        case .dealer: try DealerSocket(context, options)
+        case .router: try RouterSocket(context, options)
+        default: preconditionFailure("there is no \(type) yet")
+        }
+    }
+}
+
+extension Socket {
+    func put(_ message: Message) throws {
+        try (self as! any SendingSocket).send(message, until: .after(Ours.patience))
+    }
+
+    func take() throws -> Message {
+        try (self as! any ReceivingSocket).receive(until: .after(Ours.patience))
+    }
+}
+
+extension SocketMonitor {
+    /// The first event that fits; the test's time limit ends the wait.
+    @discardableResult
+    func first(_ fits: (SocketEvent.Kind) -> Bool) async throws -> SocketEvent {
+        var others: [String] = []
+        while let event = await next() {
+            if fits(event.kind) { return event }
+            others.append("\(event)")
+        }
+        throw Unseen(others: others)
+    }
+
+    struct Unseen: Error {
+        let others: [String]
+    }
+
+    func handshake() async throws {
+        try await first { $0 == .handshakeSucceeded }
+    }
+
+    func disconnect() async throws {
+        try await first { if case .disconnected = $0 { true } else { false } }
+    }
+}
+
+/// Runs a part of a test; what it throws is told together with the part's name, and ends the test.
+func part(_ name: String, _ body: () async throws -> Void) async throws {
+    do {
+        try await body()
+    } catch {
+        throw PartFailed(name: name, error: error)
+    }
+}
+
+/// Which part of a test failed, and why.
+struct PartFailed: Error, CustomStringConvertible {
+    let name: String
+    let error: any Error
+
+    var description: String { "\(name): \(error)" }
+}
