@@ -74,7 +74,11 @@ final class Loop<B: Backend & ~Copyable> {
         batch = CompletionBatch(capacity: 256)
     }
 
-    deinit { door.close() }
+    deinit {
+        door.close()
+        // Tasks that still run here go on elsewhere: they learn that their socket is closed.
+        executor.finish()
+    }
 
     // MARK: Turning
 
