@@ -122,9 +122,7 @@ final class Session {
             outflow.open(connection.outbound, framing: info.framing)
             connection.outbound?.server = .session(self)
             if let dialer { dialer.established() }
-            if dialer?.pipe == nil, let pipe = connection.outbound {
-                loop.wake(pipe.writerList, pipe.notifyWriter(.attached))
-            } else if let dialer, dialer.isConsumer {
+            if let dialer, dialer.pipe != nil, dialer.isConsumer {
                 // The pipe filled while nobody was connected.
                 outflow.isConsumer = true
                 dialer.isConsumer = false
