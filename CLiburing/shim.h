@@ -5,6 +5,12 @@
 #ifndef PROACTOR_SHIM_H
 #define PROACTOR_SHIM_H
 
+// Swift's own C module first: what it and the headers below declare alike then belongs to it alone. Otherwise both
+// modules declare `timespec`, `sigset_t`…, and which of them the compiler takes for the owner (whose import a file
+// must name, under MemberImportVisibility) changes from build to build.
+#ifdef __swift__
+#pragma clang module import SwiftGlibc
+#endif
 // No _GNU_SOURCE here, and a system header before liburing.h, which would define it: fd_set has other member names
 // under it, and Swift's Glibc module is built without. Two definitions that differ break a clean build, depending on
 // which module the compiler happens to build first.

@@ -5,17 +5,21 @@ enum GeneratedBody {
     private static let period = 65521
 
     static func bytes(seed: UInt64, size: Int) -> [UInt8] {
-        var bytes = (0..<min(size, 8)).map { UInt8(truncatingIfNeeded: seed >> (8 * $0)) }
-        bytes.reserveCapacity(size)
-        var state = seed
-        while bytes.count < min(size, 8 + period) {
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            bytes.append(UInt8(truncatingIfNeeded: state >> 56))
+        Array(unsafeUninitializedCapacity: size) { bytes, count in
+            for index in 0..<min(size, 8) { bytes[index] = UInt8(truncatingIfNeeded: seed >> (8 * index)) }
+            var state = seed
+            for index in 8..<max(8, min(size, 8 + period)) {
+                state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                bytes[index] = UInt8(truncatingIfNeeded: state >> 56)
+            }
+            // A copy from one period before, a period at a time: never overlapping.
+            var end = 8 + period
+            while end < size {
+                let length = min(period, size - end)
+                (bytes.baseAddress! + end).update(from: bytes.baseAddress! + end - period, count: length)
+                end += length
+            }
+            count = size
         }
-        while bytes.count < size {
-            let count = min(period, size - bytes.count)
-            bytes += bytes[8..<(8 + count)]
-        }
-        return bytes
     }
 }

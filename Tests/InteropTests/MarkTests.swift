@@ -17,7 +17,7 @@ struct MarkTests {
         let context = try Ours.context(on: backend)
         defer { context.close() }
         let peer = try PythonPeer()
-        try peer.socket("pull", "PULL", ["RCVHWM": 1, "RCVBUF": 4096])
+        try peer.socket("pull", "PULL", ["RCVHWM": 1, "RCVBUF": 65536])
         let push = try PushSocket(context, Self.options { $0.sendHighWaterMark = 10 })
         try push.connect(peer.bind("pull", "tcp://127.0.0.1:*"))
 
@@ -47,7 +47,7 @@ struct MarkTests {
         let peer = try PythonPeer()
         let pull = try PullSocket(context, Self.options { $0.receiveHighWaterMark = 10 })
         let endpoint = try pull.bind("tcp://127.0.0.1:*")
-        try peer.socket("push", "PUSH", ["SNDHWM": 10, "SNDBUF": 4096])
+        try peer.socket("push", "PUSH", ["SNDHWM": 10, "SNDBUF": 65536])
         try peer.connect("push", endpoint)
 
         let body = PythonPeer.Frame.generated(seed: 0, size: Self.size)
@@ -91,8 +91,8 @@ struct MarkTests {
         var options = SocketOptions()
         options.linger = .zero
         options.reconnectInterval = .milliseconds(5)
-        options.kernelSendBuffer = 4096
-        options.kernelReceiveBuffer = 4096
+        options.kernelSendBuffer = 65536
+        options.kernelReceiveBuffer = 65536
         change(&options)
         return options
     }

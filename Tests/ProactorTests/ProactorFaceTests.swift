@@ -56,7 +56,7 @@ struct ProactorFaceTests {
     func echo(_ backend: BackendChoice, overTCP: Bool) throws {
         try requireAvailable(backend)
         let address = overTCP ? loopback : SocketAddress(unix: "@proactor-face-\(backend)-\(getpid())")!
-        let started = Mutex<(SocketAddress, Waker)?>(nil)
+        let started = Locked<(SocketAddress, Waker)?>(nil)
         let finished = Atomic<Bool>(false)
         let (ready, done) = (Gate(), Gate())
         try SystemThread.start(named: "echo") {

@@ -190,7 +190,8 @@ extension RingEngine {
             return finish(socket.poll, isCancelled ? cancellation(of: entry.result) : entry.result, into: &batch)
         }
         // The kernel ends every poll at POLLRDHUP too, asked for or not.
-        let wanted = Int32(PollEvents(rawValue: UInt32(socket.poll.pointee.count)).union([.error, .hangUp]).rawValue)
+        let wanted = Int32(
+            PollEvents(rawValue: UInt32(socket.poll.pointee.count)).union([.error, .hangUp]).rawValue)
         let ready = entry.result & wanted
         // With nothing else to tell it would end again at once: it rests instead of turning in circles.
         guard ready != 0 || isCancelled else { return rest(socket.poll, for: Self.halfClosedPause) }

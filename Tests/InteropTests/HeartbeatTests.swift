@@ -1,0 +1,70 @@
+import Proactor
+import Testing
+import ZMTP
+import ZeroMQ
+
+@Suite(
+    "Heartbeats", .timeLimit(.minutes(1)),
+    .disabled(if: PythonPeer.missing != nil, "\(PythonPeer.missing ?? "")"))
+struct HeartbeatTests {
+    @Test(
+        "libzmq gets an answer to each of its PINGs and keeps the connection, while messages pass",
+        arguments: BackendKind.allCases, [SocketType.pull, .push, .router])
+    func answered(backend: BackendKind, ours: SocketType) async throws {
+        let context = try Ours.context(on: backend)
+        defer { context.close() }
+        let peer = try PythonPeer()
+        let socket = try Ours.socket(ours, context)
+        let monitor = socket.monitor()
+        let dialogue = Dialogue(ours, ours == .pull ? .push : ours == .push ? .pull : .dealer)
+        // The relay sees what we say: the peer itself tells nothing of PONGs.
+        let relay = try peer.ask(
+            .init(do: "relay", on: "relay", endpoint: socket.bind("tcp://127.0.0.1:*"))).endpoint ?? ""
+        try peer.socket(
+            "peer", dialogue.theirs.name,
+            ["HEARTBEAT_IVL": 10, "HEARTBEAT_TIMEOUT": 5000, "HEARTBEAT_TTL": 5000, "ROUTING_ID": "theirs"])
+        try peer.connect("peer", relay)
+        try await monitor.handshake()
+
+        for round in 1...5 {
+            try peer.ask(.init(do: "relay-count", on: "relay", count: 5 * round, text: "\u{4}PONG"))
+            let shape = Shape(bodies: [Body(seed: UInt64(round), size: 100_000)])
+            for direction in dialogue.directions.reversed() {
+                switch direction {
+                case .toPeer:
+                    try socket.put(Shape(prefix: dialogue.weSend, bodies: shape.bodies).ours)
+                    #expect(try shape.difference(peer.receive("peer")) == nil)
+                case .fromPeer:
+                    try peer.send("peer", shape.theirs)
+                    let wanted = Shape(prefix: dialogue.weReceive, bodies: shape.bodies)
+                    #expect(try wanted.difference(socket.take()) == nil)
+                }
+            }
+        }
+        while let event = monitor.poll() { Issue.record("the connection changed: \(event)") }
+    }
+
+    @Test(
+        "A PING is answered with its context, also inside a multipart message and while nothing is taken",
+        arguments: BackendKind.allCases)
+    func octets(backend: BackendKind) throws {
+        let context = try Ours.context(on: backend)
+        defer { context.close() }
+        let peer = try PythonPeer()
+        let pull = try Ours.socket(.pull, context)
+        try peer.connectRaw("push", pull.bind("tcp://127.0.0.1:*"))
+        try peer.shakeHandsRaw("push", as: "PUSH", ourType: "PULL")
+
+        func ping(_ text: String) -> [UInt8] { [4, UInt8(7 + text.utf8.count), 4] + Array("PING".utf8) + [0, 100] + Array(text.utf8) }
+        func pong(_ text: String) -> [UInt8] { [4, UInt8(5 + text.utf8.count), 4] + Array("PONG".utf8) + Array(text.utf8) }
+
+        for text in ["", "a", "0123456789abcdef"] {
+            try peer.sendRaw("push", .bytes(ping(text)))
+            #expect(try peer.receiveRaw("push", pong(text).count) == pong(text))
+        }
+        try peer.sendRaw("push", .bytes(Wire.frame([1], more: true) + ping("in")))
+        #expect(try peer.receiveRaw("push", pong("in").count) == pong("in"))
+        try peer.sendRaw("push", .bytes(Wire.frame([2])))
+        #expect(try pull.take() == [[1], [2]])
+    }
+}
