@@ -40,7 +40,7 @@ sanitize-address: setup
 
 # The first race ends the run: a race that only prints is a race that nobody reads.
 sanitize-thread: setup
-	TSAN_OPTIONS="halt_on_error=1 $$TSAN_OPTIONS" \
+	TSAN_OPTIONS="halt_on_error=1 suppressions=$(CURDIR)/Tests/thread-sanitizer.suppressions $$TSAN_OPTIONS" \
 	$(SWIFT) test --disable-xctest --sanitize=thread --scratch-path .build-tsan --skip $(UNSANITIZED)
 
 bench: setup ## Compare with libzmq in the same run; writes Benchmarks/results (options in BENCH="--quick …")

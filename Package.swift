@@ -38,9 +38,12 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(name: "ProactorTests", dependencies: ["Proactor", "CLiburing"], swiftSettings: settings),
         .testTarget(name: "ProactorAsyncTests", dependencies: ["Proactor"], swiftSettings: settings),
+        .testTarget(
+            name: "ProactorLawsTests", dependencies: ["Proactor", "ProactorLaws"], swiftSettings: settings),
         .testTarget(name: "ZMTPTests", dependencies: ["ZMTP"], swiftSettings: settings),
         .testTarget(
-            name: "ZeroMQTests", dependencies: ["ZeroMQ", "Proactor", "ZMTP", "ChildProcesses"], swiftSettings: settings),
+            name: "ZeroMQTests", dependencies: ["ZeroMQ", "Proactor", "ZMTP", "ChildProcesses"],
+            swiftSettings: settings),
         // For tests only: programs that they run, and what runs them.
         .target(name: "ChildProcesses", path: "Tests/ChildProcesses", swiftSettings: settings),
         .testTarget(

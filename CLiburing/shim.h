@@ -5,6 +5,12 @@
 #ifndef PROACTOR_SHIM_H
 #define PROACTOR_SHIM_H
 
+// Swift's own C module first: what it and the headers below declare alike then belongs to it alone. Otherwise both
+// modules declare `timespec`, `sigset_t`…, and which of them the compiler takes for the owner (whose import a file
+// must name, under MemberImportVisibility) changes from build to build.
+#ifdef __swift__
+#pragma clang module import SwiftGlibc
+#endif
 // No _GNU_SOURCE here, and a system header before liburing.h, which would define it: fd_set has other member names
 // under it, and Swift's Glibc module is built without. Two definitions that differ break a clean build, depending on
 // which module the compiler happens to build first.
@@ -25,6 +31,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -65,6 +72,12 @@ static inline int proactor_futex_wake(const void *word, int count) {
 
 /// Names the calling thread; the kernel keeps 15 bytes.
 static inline void proactor_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+/// Whether a path names a socket.
+static inline int proactor_is_socket(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISSOCK(status.st_mode);
+}
 
 // ---- errno as a value: every call below answers >= 0 or a negative errno, and never sets a global ----
 

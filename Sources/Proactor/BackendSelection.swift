@@ -1,3 +1,4 @@
+import CLiburing
 import Glibc
 
 /// What the user asks for: the value of `--backend` and of the environment variable `PROACTOR_BACKEND`.

@@ -1,3 +1,4 @@
+import CLiburing
 import Glibc
 
 /// Writing to pipes without SIGPIPE. Sockets have MSG_NOSIGNAL; pipes have nothing before RWF_NOSIGNAL (6.18).

@@ -1,3 +1,4 @@
+import CLiburing
 import Glibc
 
 /// A point on CLOCK_MONOTONIC. Deadlines are points, timeouts are spans (`Duration`): they never mix.

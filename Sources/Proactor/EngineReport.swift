@@ -1,3 +1,4 @@
+import CLiburing
 import Glibc
 
 /// Which engine runs, with what, and why: for people (`description`), for logs and for tests.

@@ -152,3 +152,11 @@ public struct SocketAddress: Sendable, Equatable, CustomStringConvertible {
         withUnsafeBytes(of: storage) { body($0.loadUnaligned(as: Form.self)) }
     }
 }
+
+extension SocketAddress {
+    /// Whether the path is there and names a socket.
+    package var isSocketInFileSystem: Bool {
+        guard let path, !path.hasPrefix("@") else { return false }
+        return proactor_is_socket(path) != 0
+    }
+}

@@ -1,5 +1,4 @@
 import CLiburing
-import Synchronization
 
 /// Ends an engine's `wait` from any thread. The one part of an engine that others may touch.
 ///
@@ -7,13 +6,13 @@ import Synchronization
 /// protocol that knows whether the loop sleeps (a ready list) calls the plain `wake()` only then.
 public final class Waker: Sendable {
     /// What is waiting for the loop. `signalled` keeps wakes with values to one system call per turn.
-    private struct Mail {
+    private struct Mail: Sendable {
         var values: [UInt64] = []
         var signalled = false
     }
 
     private let descriptor: Descriptor
-    private let mail = Mutex(Mail())
+    private let mail = Locked(Mail())
     private let bound: Int
 
     /// - Parameter bound: values that may wait at once.

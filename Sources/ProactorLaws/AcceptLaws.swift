@@ -1,5 +1,7 @@
+import CLiburing
 import Glibc
 import Proactor
+import Synchronization
 
 /// Accepting and connecting, also out of descriptors.
 extension Laws {
@@ -85,20 +87,23 @@ extension LawBench where Engine: ~Copyable {
     /// Runs on a thread with a descriptor table of its own, so that nobody else in the process runs out.
     func withoutDescriptors(isMultishot: Bool) throws {
         let box = ScarcityBox()
-        let configuration = self.configuration
-        let thread = try LawThread { [box] in
-            box.verdict = Self.scarcity(configuration, isMultishot: isMultishot)
+        let (configuration, patience) = (configuration, patience)
+        let thread = try LawThread {
+            let verdict = Self.scarcity(configuration, patience, isMultishot: isMultishot)
+            box.verdict.withLock { $0 = verdict }
         }
         thread.join()
-        if let verdict = box.verdict { throw verdict }
+        if let verdict = box.verdict.withLock({ $0 }) { throw verdict }
     }
 
-    private static func scarcity(_ configuration: EngineConfiguration, isMultishot: Bool) -> LawVerdict? {
+    private static func scarcity(
+        _ configuration: EngineConfiguration, _ patience: Duration, isMultishot: Bool
+    ) -> LawVerdict? {
         do {
             let table = try ScarceTable()
             defer { table.restore() }
             let arena = LawArena()
-            var bench = try LawBench(configuration, arena)
+            var bench = try LawBench(configuration, arena, patience: patience)
             let (listener, address) = try bench.listener(.tcp)
             let peer = try bench.peer(connectedTo: address)
             try bench.turn(until: .distantPast)
@@ -136,7 +141,7 @@ extension LawBench where Engine: ~Copyable {
     }
 }
 
-/// Carries the verdict out of the thread; read after the join only.
-private final class ScarcityBox: @unchecked Sendable {
-    var verdict: LawVerdict?
+/// Carries the verdict out of the thread.
+private final class ScarcityBox: Sendable {
+    let verdict = Mutex<LawVerdict?>(nil)
 }

@@ -1,24 +1,25 @@
+import CLiburing
 import Glibc
 import Proactor
 
 /// An engine under test with the few verbs that laws are written in. Every wait ends at the watchdog's deadline.
 struct LawBench<Engine: Backend & SendableMetatype & ~Copyable>: ~Copyable {
-    /// A law that takes longer has found an operation that never completes.
-    static var patience: Duration { .seconds(10) }
-
     var engine: Engine
     let configuration: EngineConfiguration
     let arena: LawArena
     private var batch = CompletionBatch(capacity: 64)
     /// Collected, and not yet asked for.
     private(set) var backlog: [Completion] = []
+    /// A law that takes longer has found an operation that never completes.
+    let patience: Duration
     private let watchdog: Deadline
 
-    init(_ configuration: EngineConfiguration, _ arena: LawArena) throws(ProactorError) {
+    init(_ configuration: EngineConfiguration, _ arena: LawArena, patience: Duration) throws(ProactorError) {
         engine = try Engine(configuration)
         self.configuration = configuration
         self.arena = arena
-        watchdog = .after(Self.patience)
+        self.patience = patience
+        watchdog = .after(patience)
     }
 
     // MARK: Turning
@@ -28,7 +29,7 @@ struct LawBench<Engine: Backend & SendableMetatype & ~Copyable>: ~Copyable {
     @discardableResult
     mutating func turn(until deadline: Deadline? = nil) throws -> Int {
         guard Deadline.now < watchdog else {
-            throw LawVerdict(message: "the watchdog ended the law after \(Self.patience)")
+            throw LawVerdict(message: "the watchdog ended the law after \(patience)")
         }
         try engine.wait(until: min(deadline ?? watchdog, watchdog), into: &batch)
         for index in 0..<batch.count { backlog.append(batch[index]) }
@@ -138,6 +139,11 @@ enum LawPattern {
     static func byte(_ index: Int) -> UInt8 {
         let phase = index % period
         return UInt8(truncatingIfNeeded: phase &* 31 &+ phase >> 8)
+    }
+
+    /// By memcmp: some laws move megabytes, in debug builds as well.
+    static func isSame(_ left: [UInt8], _ right: UnsafeRawBufferPointer) -> Bool {
+        left.count == right.count && memcmp(left, right.baseAddress!, left.count) == 0
     }
 
     static func bytes(_ range: Range<Int>) -> [UInt8] { range.map(byte) }

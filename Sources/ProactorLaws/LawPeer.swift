@@ -15,12 +15,12 @@ struct LawPeer {
 
     /// Interrupted calls go on: an engine's completions may interrupt its thread at any time.
     func connect(to address: SocketAddress) throws {
-        var result = address.withSockaddr { proactor_connect(number, $0, $1) }
-        while result == -EINTR || result == -EALREADY {
+        var result = address.withSockaddr { answer(Int(Glibc.connect(number, $0, $1))) }
+        while result == -Int(EINTR) || result == -Int(EALREADY) {
             var question = pollfd(fd: number, events: Int16(POLLOUT), revents: 0)
             _ = Glibc.poll(&question, 1, 1000)
-            result = address.withSockaddr { proactor_connect(number, $0, $1) }
-            if result == -EISCONN { result = 0 }
+            result = address.withSockaddr { answer(Int(Glibc.connect(number, $0, $1))) }
+            if result == -Int(EISCONN) { result = 0 }
         }
         try require(result == 0, "the peer cannot connect: errno \(-result)")
     }
@@ -29,11 +29,11 @@ struct LawPeer {
         var sent = 0
         while sent < bytes.count {
             let done = bytes.withUnsafeBytes { bytes in
-                proactor_send(number, bytes.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
+                answer(Glibc.send(number, bytes.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL)))
             }
-            if done == -Int64(EINTR) { continue }
+            if done == -Int(EINTR) { continue }
             try require(done > 0, "the peer sent \(sent) of \(bytes.count) bytes, errno \(-done)")
-            sent += Int(done)
+            sent += done
         }
     }
 
@@ -54,14 +54,28 @@ struct LawPeer {
     private func receiveSome(_ limit: Int, flags: Int32) throws -> [UInt8]? {
         var failure: Int32 = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
-            var done: Int64
-            repeat { done = proactor_receive(number, buffer.baseAddress, limit, flags) } while done == -Int64(EINTR)
+            let done = receiveOnce(buffer.baseAddress, limit, flags)
             failure = done < 0 ? Int32(-done) : 0
-            count = Int(max(done, 0))
+            count = max(done, 0)
         }
         if failure == EAGAIN, flags != 0 { return nil }
         try require(failure == 0, "the peer's receive failed with errno \(failure)")
         return bytes
+    }
+
+    private func receiveOnce(_ memory: UnsafeMutableRawPointer?, _ count: Int, _ flags: Int32) -> Int {
+        var done: Int
+        repeat { done = answer(Glibc.recv(number, memory, count, flags)) } while done == -Int(EINTR)
+        return done
+    }
+
+    /// errno as a value.
+    private func answer(_ result: Int) -> Int { result < 0 ? -Int(errno) : result }
+
+    /// What a receive of one byte answers: 0 at the end of the stream, or a negated errno.
+    func endOfStream() -> Int32 {
+        var byte: UInt8 = 0
+        return Int32(receiveOnce(&byte, 1, 0))
     }
 
     /// Whether the end of the stream comes.
@@ -98,8 +112,9 @@ enum LawTransport: CaseIterable {
             LawPeer(number: peer.number).limitBlocking()
             try limitBuffers(listener.number, peer.number)
             try LawPeer(number: peer.number).connect(to: address)
-            let ours = proactor_accept(listener.number, Int32(SOCK_CLOEXEC.rawValue))
-            try require(ours >= 0, "accept: errno \(-ours)")
+            let ours = Glibc.accept(listener.number, nil, nil)
+            try require(ours >= 0, "accept: errno \(errno)")
+            _ = fcntl(ours, F_SETFD, FD_CLOEXEC)
             try Descriptor.setOption(peer.number, .noDelay, 1)
             return (ours, peer.release())
         }

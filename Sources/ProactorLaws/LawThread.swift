@@ -1,3 +1,4 @@
+import CLiburing
 import Glibc
 
 /// A thread for one piece of work, which its maker joins, once.

@@ -83,13 +83,16 @@ public struct Law<Engine: Backend & SendableMetatype & ~Copyable>: Sendable {
     }
 
     /// Runs the law on an engine of its own.
-    public func run(_ configuration: EngineConfiguration) -> LawOutcome {
+    /// - Parameters:
+    ///   - configuration: What the engine is made with; some laws change its pool.
+    ///   - patience: When the watchdog ends the law as broken: an operation never completes.
+    public func run(_ configuration: EngineConfiguration, patience: Duration = .seconds(10)) -> LawOutcome {
         var configuration = configuration
         adjust(&configuration)
         let arena = LawArena()  // outlives the engine, which may still write into its memory
         defer { withExtendedLifetime(arena) {} }
         do {
-            var bench = try LawBench<Engine>(configuration, arena)
+            var bench = try LawBench<Engine>(configuration, arena, patience: patience)
             try check(&bench)
             return .pass
         } catch let verdict as LawVerdict {

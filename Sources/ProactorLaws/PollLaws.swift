@@ -8,18 +8,18 @@ extension Laws {
         [
             Law(1, "A poll of a foreign descriptor completes once per start, also if it was ready before") {
                 bench in
-                let number = proactor_eventfd()
-                bench.arena.own(number)
+                let (number, far) = try Descriptor.pair().release()
+                for end in [number, far] { bench.arena.own(end) }
+                let peer = LawPeer(number: far)
                 let handle = try bench.engine.watch(foreign: number)
                 for _ in 0..<3 {
                     let poll = bench.engine.poll(handle, for: .readable)
                     try bench.expectNothing(of: poll)
-                    _ = proactor_eventfd_add(number)
+                    try peer.send([1])
                     let ready = PollEvents.readable.rawValue
                     try bench.expect(poll, Int32(ready))
                     try bench.expect(bench.engine.poll(handle, for: .readable), Int32(ready))
-                    var count: UInt64 = 0
-                    _ = Glibc.read(number, &count, 8)
+                    _ = try LawPeer(number: number).receive(1)
                 }
                 let poll = bench.engine.poll(handle, for: .readable)
                 try bench.turn(until: .distantPast)
@@ -39,6 +39,37 @@ extension Laws {
                 try require(result >= 0, "result \(result)")
                 let events = PollEvents(rawValue: UInt32(result))
                 try require(events.contains([.readable, .hangUp]), "events \(events.rawValue)")
+            },
+            Law(9, "A poll reports no event that nobody asked for, besides errors and hang-up") { bench in
+                for transport in LawTransport.allCases {
+                    let line = try bench.connection(transport)
+                    let ready = bench.engine.poll(line.handle, for: .readable)
+                    try bench.turn(until: .distantPast)
+                    // The end of one direction is POLLRDHUP in the kernel, which is no event of ours.
+                    Glibc.shutdown(line.peer.number, Int32(SHUT_WR))
+                    try bench.expect(ready, Int32(PollEvents.readable.rawValue))
+                    try bench.expect(
+                        bench.engine.poll(line.handle, for: .writable), Int32(PollEvents.writable.rawValue))
+                }
+            },
+            Law(9, "The end of the other direction does not end a poll for room, nor turn in circles") { bench in
+                let line = try bench.connection(.unix)
+                let bytes = bench.pattern(4 << 20)
+                let went = try bench.next(bench.engine.send(line.handle, bytes, toCompletion: false)).result
+                try require(went > 0 && went < bytes.count, "the first send: \(went)")
+                Glibc.shutdown(line.peer.number, Int32(SHUT_WR))
+                let room = bench.engine.poll(line.handle, for: .writable)
+                let entries = bench.engine.counters.kernelEntries
+                try bench.turn(for: .milliseconds(50))
+                try require(bench.backlog.isEmpty, "there is no room, and the poll ends")
+                let turns = bench.engine.counters.kernelEntries - entries
+                try require(turns <= 20, "\(turns) kernel entries in 50 ms")
+                _ = try bench.drain(line.peer, Int(went))
+                try bench.expect(room, Int32(PollEvents.writable.rawValue))
+                // Nor does it keep a send from completing.
+                let send = bench.engine.send(line.handle, bytes, toCompletion: true)
+                _ = try bench.drain(line.peer, bytes.count)
+                try bench.expect(send, Int32(bytes.count))
             },
             Law(1, "A descriptor that the engine owns may be watched as a foreign one as well") { bench in
                 let line = try bench.connection(.unix)

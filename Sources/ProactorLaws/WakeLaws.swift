@@ -1,5 +1,7 @@
+import CLiburing
 import Glibc
 import Proactor
+import Synchronization
 
 /// Ending a wait from other threads.
 extension Laws {
@@ -73,13 +75,21 @@ extension Laws {
             },
             Law(7, "A thread that sleeps on a word is woken with the next wait at the latest") { bench in
                 let word = bench.memory(4)
-                let sleeper = FutexWord(UnsafeRawPointer(word.baseAddress!))
-                let thread = try LawThread { sleeper.sleepUntilSet() }
+                let address = UInt(bitPattern: word.baseAddress)
+                let outcome = Atomic<Int32>(0)
+                let thread = try LawThread {
+                    let end = Deadline.after(.seconds(5))
+                    var answer: Int32 = 0
+                    while answer != -EAGAIN, answer != -ETIMEDOUT {
+                        answer = Futex.wait(UnsafeRawPointer(bitPattern: address)!, while: 0, until: end)
+                    }
+                    outcome.store(answer, ordering: .releasing)
+                }
                 word.storeBytes(of: 1, as: UInt32.self)
                 bench.engine.wakeThread(sleepingOn: UnsafeRawPointer(word.baseAddress!))
                 try bench.turn(until: .distantPast)
                 thread.join()
-                try require(!sleeper.timedOut, "the sleeper timed out")
+                try requireEqual(outcome.load(ordering: .acquiring), -EAGAIN, "what ended the sleep")
             },
         ]
     }

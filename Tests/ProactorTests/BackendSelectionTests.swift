@@ -35,7 +35,8 @@ struct BackendSelectionTests {
 
     @Test("Want of resources is told, never taken for \"not available\"", arguments: [EMFILE, ENFILE, ENOMEM])
     func resources(_ code: Int32) {
-        let error = Ring.Refusal(stage: "io_uring_setup", error: SystemError(code: code)).explained
+        let roomy = Ring.Refusal.Surroundings(lockLimit: 64 << 20)
+        let error = Ring.Refusal(stage: "io_uring_setup", error: SystemError(code: code)).explained(in: roomy)
         #expect(BackendSelection.fallbackReason(error) == nil)
         #expect(error.errno == code)
     }
@@ -52,6 +53,7 @@ struct BackendSelectionTests {
             (EINVAL, .init(kernel: old), "kernel 5.10"),
             (EACCES, .init(disabled: 0, kernel: new), "security module"),
             (ENOMEM, .init(kernel: old, lockLimit: 65536), "locked memory, 64 KiB"),
+            (ENOMEM, .init(kernel: new, lockLimit: 0), "locked memory, 0 KiB"),
         ]
         for (code, surroundings, word) in cases {
             let error = Ring.Refusal(stage: "io_uring_setup", error: SystemError(code: code))

@@ -23,15 +23,23 @@ private func serveEcho(_ proactor: inout Proactor, _ listener: Handle) throws {
     }
 }
 
-/// Waits for the first event that `pick` wants; others are dropped. Fails after ten seconds.
-private func next<Result>(_ proactor: inout Proactor, _ pick: (Event) -> Result?) throws -> Result {
+/// The events of the next turn that has some. Fails after ten seconds.
+private func turn(_ proactor: inout Proactor) throws -> [Event] {
     let deadline = Deadline.after(.seconds(10))
     while Deadline.now < deadline {
-        for event in try proactor.wait(until: deadline) {
+        let events = try proactor.wait(until: deadline)
+        if !events.isEmpty { return events }
+    }
+    throw ProactorError.system(.timedOut, during: "a test that waits for an event")
+}
+
+/// Waits for the first event that `pick` wants; others are dropped.
+private func next<Result>(_ proactor: inout Proactor, _ pick: (Event) -> Result?) throws -> Result {
+    while true {
+        for event in try turn(&proactor) {
             if let result = pick(event) { return result }
         }
     }
-    throw ProactorError.system(.timedOut, during: "a test that waits for an event")
 }
 
 /// A connected pair inside one proactor.
@@ -48,7 +56,7 @@ struct ProactorFaceTests {
     func echo(_ backend: BackendChoice, overTCP: Bool) throws {
         try requireAvailable(backend)
         let address = overTCP ? loopback : SocketAddress(unix: "@proactor-face-\(backend)-\(getpid())")!
-        let started = Mutex<(SocketAddress, Waker)?>(nil)
+        let started = Locked<(SocketAddress, Waker)?>(nil)
         let finished = Atomic<Bool>(false)
         let (ready, done) = (Gate(), Gate())
         try SystemThread.start(named: "echo") {
@@ -114,7 +122,7 @@ struct ProactorFaceTests {
             proactor.send(copying: [UInt8(round)], on: left)
             var byte: UInt8?
             while byte == nil {
-                for case .received(_, let bytes) in try proactor.wait(until: .after(.seconds(10))) {
+                for case .received(_, let bytes) in try turn(&proactor) {
                     byte = proactor.withBytes(of: bytes) { $0.unsafeLoad(as: UInt8.self) }
                 }
             }
@@ -138,7 +146,7 @@ struct ProactorFaceTests {
         var sent: [UInt8]?
         var filled: [UInt8]?
         while sent == nil || filled == nil {
-            for event in try proactor.wait(until: .after(.seconds(10))) {
+            for event in try turn(&proactor) {
                 switch event {
                 case .sent(_, let buffer?): sent = proactor.take(buffer).array()
                 case .filled(_, let buffer): filled = proactor.take(buffer).array()
@@ -162,7 +170,7 @@ struct ProactorFaceTests {
         var seen: [UInt8] = []
         var isOver = false
         while !isOver {
-            for event in try proactor.wait(until: .after(.seconds(10))) {
+            for event in try turn(&proactor) {
                 switch event {
                 case .received(_, let bytes): seen += proactor.copy(bytes)
                 case .ended(let handle, _): isOver = handle == right
@@ -183,29 +191,21 @@ struct ProactorFaceTests {
         var proactor = try Proactor(backend)
         let listener = try proactor.listen(on: loopback)
         let address = proactor.localAddress(of: listener)!
-        proactor.acceptAll(on: listener)
         for _ in 0..<20 {
-            let client = try proactor.connect(to: address)
             let (victim, other) = try pair(&proactor)
+            let client = try proactor.connect(to: address)
+            _ = try next(&proactor) { if case .connected = $0 { true } else { nil } }
+            // The connection waits already, so the accept completes first; both come with the next turn.
+            proactor.accept(on: listener)
             proactor.close(victim)
             proactor.close(other)
-            var server: Handle?
-            var isConnected = false
-            while server == nil || !isConnected {
-                for event in try proactor.wait(until: .after(.seconds(10))) {
-                    switch event {
-                    case .accepted(let handle, _): server = handle
-                    case .connected(client): isConnected = true
-                    default: break
-                    }
-                }
-            }
+            let server = try next(&proactor) { if case .accepted(let handle, _) = $0 { handle } else { nil } }
             proactor.send(copying: [1], on: client)
-            proactor.receive(on: server!)
+            proactor.receive(on: server)
             let count = try next(&proactor) { if case .received(_, let bytes) = $0 { bytes.count } else { nil } }
             #expect(count == 1)
             proactor.close(client)
-            proactor.close(server!)
+            proactor.close(server)
         }
     }
 
@@ -219,7 +219,7 @@ struct ProactorFaceTests {
         }
         var seen: [UInt64] = []
         while seen.count < 1000 {
-            for event in try proactor.wait(until: .after(.seconds(10))) {
+            for event in try turn(&proactor) {
                 if case .woken(let value) = event { seen.append(value) }
             }
         }

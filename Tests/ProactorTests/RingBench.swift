@@ -48,6 +48,15 @@ struct RingBench: ~Copyable {
         for index in 0..<batch.count { collected.append(batch[index]) }
     }
 
+    /// Turns until the engine is as wanted, at most 5 s.
+    mutating func turn(until isSo: (borrowing IOUringBackend) -> Bool) throws {
+        let deadline = Deadline.after(.seconds(5))
+        while !isSo(engine) {
+            guard .now < deadline else { throw Overdue(collected: "\(collected)") }
+            try turn(until: .after(.milliseconds(1)))
+        }
+    }
+
     mutating func send(_ text: StaticString, on socket: Handle) throws {
         let bytes = UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
         let token = engine.send(socket, bytes, toCompletion: true)

@@ -33,7 +33,7 @@ struct RingTests {
         let quiet = try bench.next(receiving)
         #expect(quiet.result == 5)
         bench.engine.recycle(quiet.buffer)
-        while bench.engine.isSending(near) { try bench.turn(until: .after(.milliseconds(1))) }
+        try bench.turn { !$0.isSending(near) }
         bench.engine.cancel(receiving)
         let last = try bench.next(receiving)
         #expect(last.result == -ECANCELED && !last.hasMore)
@@ -134,7 +134,7 @@ struct RingTests {
         let (near, far) = try bench.pair()
         let starved = bench.engine.receive(far, multishot: true)
         try bench.send("x", on: near)
-        while bench.engine.counters.starvations == 0 { try bench.turn(until: .after(.milliseconds(1))) }
+        try bench.turn { $0.counters.starvations > 0 }
         bench.engine.cancel(starved)
         #expect(bench.collected.isEmpty, "no completion before the next wait")
         #expect(try bench.next(starved).result == -ECANCELED)
@@ -171,7 +171,7 @@ struct RingTests {
         let receiving = bench.engine.receive(far, into: target, untilFull: true)
         #expect(try bench.next(receiving).result == Int32(size))
         #expect(memcmp(memory.baseAddress!, target.baseAddress!, size) == 0)
-        while bench.engine.isSending(near) { try bench.turn(until: .after(.milliseconds(1))) }
+        try bench.turn { !$0.isSending(near) }
         #expect(bench.collected.isEmpty)
     }
 

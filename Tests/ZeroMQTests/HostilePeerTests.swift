@@ -139,12 +139,11 @@ extension Sockets {
             // In pieces that are no multiple of a PING, with messages between whole ones.
             var generator = SeededGenerator(seed: 3)
             var at = 0
-            var pongs = 0
             while at < flood.count {
                 let size = min([1, 7, 500, 1023, 8191, 65_537].randomElement(using: &generator)!, flood.count - at)
                 try peer.send(Array(flood[at..<at + size]))
                 at += size
-                pongs += drain(peer)
+                drain(peer)
             }
             try peer.send(RawPeer.frame(Array("behind the flood".utf8)))
             var message = try target.pull.receive()
@@ -162,16 +161,14 @@ extension Sockets {
             try peer.send(RawPeer.frame([2]))
             #expect(try target.pull.receive() == [[1], [2]])
             #expect(residentBytes() - before < 16 << 20)
-            #expect(pongs > 0)
             _ = consume peer
             try target.close()
         }
 
         /// Takes what is there without waiting.
-        private func drain(_ peer: RawPeer) -> Int {
+        private func drain(_ peer: RawPeer) {
             var bytes = [UInt8](repeating: 0, count: 1 << 16)
-            let count = recv(peer.number, &bytes, bytes.count, Int32(MSG_DONTWAIT.rawValue))
-            return max(count, 0)
+            while recv(peer.number, &bytes, bytes.count, Int32(MSG_DONTWAIT)) > 0 {}
         }
 
         @Test("Frames with MORE for ever meet a limit", arguments: Setup.engines)

@@ -70,7 +70,7 @@ extension Sockets {
             let pull = try PullSocket(context, .test)
             try push.connect(pull.bind(setup.wildcard))
             let delivered = (0..<5).map { _ in Foreign(100_000) }
-            for (index, foreign) in delivered.enumerated() { try push.send(["\(index)", foreign.frame(), "end"]) }
+            for (index, foreign) in delivered.enumerated() { try push.send([Frame("\(index)"), foreign.frame(), "end"]) }
             for index in 0..<5 {
                 let message = try pull.receive()
                 #expect(message[0].string == "\(index)" && message[1].count == 100_000 && message[2].string == "end")

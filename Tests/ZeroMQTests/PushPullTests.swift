@@ -25,7 +25,8 @@ extension Sockets {
             let push = try PushSocket(context, .test)
             try push.connect(pull.bind(setup.wildcard))
             for size in [0, 1, 63, 64, 65, 254, 255, 256, 1023, 8192, 32767, 32768, 65535, 65536, 1 << 20, 3_000_000] {
-                let body = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ size) }
+                var body = [UInt8](repeating: UInt8(truncatingIfNeeded: size), count: size)
+                for index in stride(from: 0, to: size, by: 1 + size / 500) { body[index] = UInt8(truncatingIfNeeded: index) }
                 // By reference from 32 KiB up, and copied out of an array.
                 try push.send(Message(body))
                 try push.send(body)

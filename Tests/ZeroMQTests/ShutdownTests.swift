@@ -71,7 +71,12 @@ extension Sockets {
             let context = try setup.context()
             let pull = try PullSocket(context)
             let task = Task(executorPreference: context.executor) { () -> ZeroMQError.Code? in
-                do { _ = try await pull.receive(); return nil } catch { return error.code }
+                do throws(ZeroMQError) {
+                    _ = try await pull.receive()
+                    return nil
+                } catch {
+                    return error.code
+                }
             }
             await Task.yield()
             let closing = Worker { context.close(timeout: .seconds(5)) }
@@ -130,7 +135,7 @@ extension Sockets {
                 let workers = (0..<2).map { _ in
                     Worker {
                         do {
-                            while true {
+                            for _ in 0..<50 {
                                 let endpoint = try pull.bind("tcp://127.0.0.1:*")
                                 let push = try PushSocket(context, .test { $0.linger = .zero })
                                 try push.connect(endpoint)
@@ -139,7 +144,7 @@ extension Sockets {
                         } catch {}
                     }
                 }
-                _ = context.eventually { pull.statistics.peers.count > 2 }
+                _ = context.eventually(within: .milliseconds(500)) { pull.statistics.peers.count > 2 }
                 #expect(context.close(timeout: .seconds(5)).isComplete)
                 for worker in workers { #expect(worker.join(within: 10)) }
             }

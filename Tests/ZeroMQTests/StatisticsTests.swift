@@ -1,4 +1,5 @@
 import Testing
+import ZMTP
 import ZeroMQ
 
 extension Sockets {

@@ -61,6 +61,13 @@ enum IdleMemory {
         clients.closeInput()
         _ = try clients.line(by: deadline)
         try clients.finish(by: deadline)
+        // It must have seen them go before what it keeps means anything.
+        while try server.openDescriptors() >= connections {
+            guard deadline.timeIntervalSinceNow > 0 else {
+                throw BenchError("\(contender.name): still holds descriptors of connections that have gone")
+            }
+            usleep(10_000)
+        }
         let after = try settled(server)
         server.closeInput()
         let outcome = try server.decode(Outcome.self, by: deadline)

@@ -1,3 +1,4 @@
+import CLiburing
 import Glibc
 
 /// A door that opens once and then stays open: how one thread waits for another to be ready, or gone.

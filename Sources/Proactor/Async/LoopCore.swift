@@ -2,7 +2,7 @@ import Synchronization
 
 /// The one door to a loop's thread: its executor, its queue of requests, and the numbers of its operations.
 final class LoopCore: Sendable {
-    private struct Mail {
+    private struct Mail: Sendable {
         var requests: [LoopRequest] = []
         var spare: [LoopRequest] = []
         var isResting = false
@@ -11,7 +11,7 @@ final class LoopCore: Sendable {
 
     let executor: LoopExecutor
     private let waker: Waker
-    private let mail = Mutex(Mail())
+    private let mail = Locked(Mail())
     private let lastID = Atomic<UInt64>(0)
 
     init(_ waker: Waker) {

@@ -29,7 +29,7 @@ public final class LoopExecutor: TaskExecutor, SerialExecutor {
     /// A lot larger than this does not keep its memory.
     private static var keptCapacity: Int { 4096 }
 
-    private let queue = Mutex(Queue())
+    private let queue = Locked(Queue())
     /// The thread that owns the loop; 0 before the first `runJobs`.
     private let owner = Atomic<UInt>(0)
     private let wake: @Sendable () -> Void

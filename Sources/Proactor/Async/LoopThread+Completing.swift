@@ -44,7 +44,9 @@ extension LoopThread {
 
     private mutating func inboundAnswer(_ waiter: LoopWaiter, _ completion: Completion, _ slot: Int) -> LoopAnswer {
         let count = Int(completion.result)
-        guard count >= 0 else { return .failed(failure(waiter, completion)) }
+        let isDatagram = if case .receiveDatagram = waiter.operation.action { true } else { false }
+        let isEnd = count == 0 && !isDatagram
+        guard count >= 0, !(isEnd && isClosed(waiter)) else { return .failed(failure(waiter, completion)) }
         switch waiter.operation.action {
         case .receive:
             guard completion.flags.contains(.buffer) else { return .bytes(nil) }
@@ -101,11 +103,14 @@ extension LoopThread {
 
     /// Why an operation failed: the reason it was cancelled for, or what the system says.
     private func failure(_ waiter: LoopWaiter, _ completion: Completion) -> LoopError {
-        if let reason = waiter.reason, completion.error == nil || completion.error == .canceled {
-            return LoopError(reason)
-        }
+        let isCancelled = completion.error == nil || completion.error == .canceled
+        if let reason = waiter.reason, isCancelled || isClosed(waiter) { return LoopError(reason) }
         return LoopError(.system, system: completion.error ?? .brokenPipe)
     }
+
+    /// Whether this side has closed the socket, or ended the loop. An end or a broken pipe is of its own making then:
+    /// the peer may be a socket of the same loop, closed a moment before. After a mere cancel it is the peer's.
+    private func isClosed(_ waiter: LoopWaiter) -> Bool { waiter.reason == .closed || waiter.reason == .shutDown }
 
     // MARK: Timers and closes
 

@@ -1,5 +1,3 @@
-import Synchronization
-
 /// A background thread with a backend, and sockets with `async` operations on it.
 ///
 /// Its `executor` runs Swift tasks on that very thread, where their completions land: a task that runs there (see
@@ -84,7 +82,7 @@ private final class LoopStart: Sendable {
     }
 
     let gate = Gate()
-    let outcome = Mutex<Result<Made, ProactorError>?>(nil)
+    let outcome = Locked<Result<Made, ProactorError>?>(nil)
 
     /// The whole life of the thread.
     func run(_ choice: BackendChoice?, _ configuration: EngineConfiguration) {

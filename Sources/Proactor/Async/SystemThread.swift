@@ -2,7 +2,7 @@ import CLiburing
 import Glibc
 
 /// A thread of the operating system that runs one body and ends: loops must not occupy the pool of Swift tasks.
-enum SystemThread {
+package enum SystemThread {
     private final class Start {
         let body: @Sendable () -> Void
         let name: String
@@ -18,7 +18,7 @@ enum SystemThread {
     ///   - name: For debuggers; the kernel keeps 15 bytes.
     ///   - body: What it runs; all signals are blocked there, so that they go to the program's own threads.
     /// - Throws: `system` where no thread can be made (EAGAIN).
-    static func start(named name: String, _ body: @escaping @Sendable () -> Void) throws(ProactorError) {
+    package static func start(named name: String, _ body: @escaping @Sendable () -> Void) throws(ProactorError) {
         let start = Unmanaged.passRetained(Start(name, body))
         var thread = pthread_t()
         // A new thread inherits the mask: set before, restored after, so that no signal falls into the gap.
@@ -43,5 +43,5 @@ enum SystemThread {
     }
 
     /// Which thread this is, among those that live.
-    static var current: UInt { UInt(pthread_self()) }
+    package static var current: UInt { UInt(pthread_self()) }
 }

@@ -50,7 +50,8 @@ extension EpollBackend {
         counters.systemCalls += 1
         let result: Int
         if record.pointee.state.contains(.notSocket) {
-            result = Int(BrokenPipe.withoutSignal { proactor_result(Int64(Glibc.write(number, memory + done, asked))) })
+            result = Int(
+                BrokenPipe.withoutSignal { proactor_result(Int64(Glibc.write(number, memory + done, asked))) })
         } else {
             result = Int(proactor_send(number, memory + done, asked, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)))
         }
@@ -66,7 +67,10 @@ extension EpollBackend {
         counters.systemCalls += 1
         let result: Int
         if record.pointee.state.contains(.notSocket) {
-            result = Int(BrokenPipe.withoutSignal { proactor_result(Int64(Glibc.writev(number, UnsafePointer(OpaquePointer(list)), Int32(count)))) })
+            result = Int(
+                BrokenPipe.withoutSignal {
+                    proactor_result(Int64(Glibc.writev(number, UnsafePointer(OpaquePointer(list)), Int32(count))))
+                })
         } else {
             var message = msghdr()
             message.msg_iov = .init(OpaquePointer(list))

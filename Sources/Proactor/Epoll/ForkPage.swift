@@ -1,3 +1,4 @@
+import CLiburing
 import Glibc
 
 /// Tells a forked child from its parent without a system call: a page that the kernel hands to children wiped

@@ -1,3 +1,4 @@
+import CLiburing
 import Glibc
 
 /// The backend that was chosen, behind one predictable branch per call: all that the public faces know of engines.

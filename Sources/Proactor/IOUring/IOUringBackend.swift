@@ -1,3 +1,4 @@
+import CLiburing
 import Glibc
 
 /// The engine over io_uring: the kernel does the work, one entry per `wait` submits, waits and times out.

@@ -41,9 +41,9 @@ extension Ring.Refusal {
         switch error.code {
         case EMFILE, ENFILE: return .system(error, during: stage)
         case ENOMEM:
-            // Rings counted as locked memory until 5.12.
-            guard let limit = surroundings.lockLimit, isSetUp, let kernel = surroundings.kernel,
-                kernel < KernelVersion(major: 5, minor: 12)
+            // Rings count as locked memory of processes without CAP_IPC_LOCK: all of them until 5.12, and still on
+            // 6.18. With more room than any ring needs it is memory itself that is short.
+            guard let limit = surroundings.lockLimit, isSetUp, limit <= Self.smallLockLimit
             else { return .system(error, during: stage) }
             cause = (
                 "the rings exceed the limit of locked memory, \(limit >> 10) KiB",
@@ -68,6 +68,9 @@ extension Ring.Refusal {
         }
         return .unavailable(.ioUring, stage: stage, error, reason: cause.reason, cure: cause.cure)
     }
+
+    /// A few rings of the largest size take this much.
+    private static var smallLockLimit: UInt64 { 4 << 20 }
 
     private func isTooOld(_ surroundings: Surroundings) -> Bool {
         guard error.code == ENOSYS || error.code == EINVAL, let kernel = surroundings.kernel else { return false }

@@ -98,6 +98,7 @@ extension RingEngine {
         } else if socket.output.pointee.token == token {
             socket.output.pointee.kind == .connect ? connectHere(socket) : submitSend(socket)
         }
+        if socket.poll.pointee.token == token { submitPoll(socket) }
         return true
     }
 
@@ -166,9 +167,15 @@ extension RingEngine {
         precondition(socket.pointee.poll.isIdle, "a poll is in flight on this handle already")
         let token = begin(socket, handle.slot, .poll)
         socket.pointee.poll = RingOperation(token: token.rawValue, count: Int(events.rawValue), kind: .poll)
-        inKernel += 1
-        ring.submitPoll(socket.pointee.descriptor, events.rawValue, token.rawValue)
+        submitPoll(socket)
         return token
+    }
+
+    private mutating func submitPoll(_ socket: UnsafeMutablePointer<RingSocket>) {
+        let operation = socket.poll
+        operation.pointee.phase = .kernel
+        inKernel += 1
+        ring.submitPoll(socket.pointee.descriptor, UInt32(operation.pointee.count), operation.pointee.token)
     }
 
     /// The kernel's answer to a poll of the program's.
@@ -177,10 +184,17 @@ extension RingEngine {
     ) {
         let isCancelled = socket.poll.pointee.isCancelled
         if entry.result == -EINTR || entry.result == -EAGAIN, !isCancelled {
-            inKernel += 1
-            return ring.submitPoll(
-                socket.pointee.descriptor, UInt32(socket.poll.pointee.count), socket.poll.pointee.token)
+            return submitPoll(socket)
         }
-        finish(socket.poll, isCancelled ? cancellation(of: entry.result) : entry.result, into: &batch)
+        guard entry.result >= 0 else {
+            return finish(socket.poll, isCancelled ? cancellation(of: entry.result) : entry.result, into: &batch)
+        }
+        // The kernel ends every poll at POLLRDHUP too, asked for or not.
+        let wanted = Int32(
+            PollEvents(rawValue: UInt32(socket.poll.pointee.count)).union([.error, .hangUp]).rawValue)
+        let ready = entry.result & wanted
+        // With nothing else to tell it would end again at once: it rests instead of turning in circles.
+        guard ready != 0 || isCancelled else { return rest(socket.poll, for: Self.retryPause) }
+        finish(socket.poll, ready != 0 ? ready : -ECANCELED, into: &batch)
     }
 }

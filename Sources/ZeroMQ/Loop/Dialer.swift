@@ -93,7 +93,7 @@ final class Dialer {
             core.report(.connected, text, peer: address)
             loop.startSession(core, endpoint: endpoint, text: text, handle, address, dialer: self)
         case .close:
-            if let handle { loop.own(handle, .nobody) }
+            if let handle { loop.disown(handle) }
             handle = nil
             guard phase == .failing else { return endNow(on: loop) }
             pause(on: loop)

@@ -17,9 +17,12 @@ final class Loop<B: Backend & ~Copyable> {
     let context: ContextCore
     private var batch: CompletionBatch
     /// By slot of the handle.
-    private var owners: [Owner] = []
-    /// By slot of the timer.
-    private var timers: [TimerOwner] = []
+    private var owners: [Owned] = []
+    /// Owners whose slot has gone to a new handle while their last completions stand in the batch that is being
+    /// dispatched: a backend frees a slot when it delivers the close, not when we hear of it.
+    private var displaced: [UInt32: [Owner]] = [:]
+    /// By token, for the same reason: a slot may be used again before its expiry was dispatched.
+    private var timers: [Token: TimerOwner] = [:]
     /// By socket.
     private var members: [ObjectIdentifier: Members] = [:]
     private var alarms: [UInt64: Token] = [:]
@@ -35,9 +38,13 @@ final class Loop<B: Backend & ~Copyable> {
         case dialer(Dialer)
     }
 
+    private struct Owned {
+        var handle: Handle?
+        var owner = Owner.nobody
+    }
+
     /// Who waits for a timer.
     enum TimerOwner {
-        case nobody
         case handshake(Session)
         case attempt(Dialer)
         case pause(Dialer)
@@ -67,7 +74,11 @@ final class Loop<B: Backend & ~Copyable> {
         batch = CompletionBatch(capacity: 256)
     }
 
-    deinit { door.close() }
+    deinit {
+        door.close()
+        // Tasks that still run here go on elsewhere: they learn that their socket is closed.
+        executor.finish()
+    }
 
     // MARK: Turning
 
@@ -111,7 +122,15 @@ final class Loop<B: Backend & ~Copyable> {
         if completion.token.purpose == .timer { return expire(completion) }
         let slot = Int(completion.token.slot)
         guard slot < owners.count else { return }
-        switch owners[slot] {
+        var owner = owners[slot].owner
+        if !displaced.isEmpty, let earlier = displaced[completion.token.slot] {
+            // Whatever the new handle started comes in a later batch.
+            owner = earlier[0]
+            if completion.token.purpose == .close {
+                displaced[completion.token.slot] = earlier.count > 1 ? Array(earlier.dropFirst()) : nil
+            }
+        }
+        switch owner {
         case .session(let session): session.complete(completion, on: self)
         case .listener(let listener): listener.complete(completion, on: self)
         case .dialer(let dialer): dialer.complete(completion, on: self)
@@ -120,12 +139,8 @@ final class Loop<B: Backend & ~Copyable> {
     }
 
     private func expire(_ completion: Completion) {
-        let slot = Int(completion.token.slot)
-        guard completion.result >= 0, slot < timers.count else { return }
-        let owner = timers[slot]
-        timers[slot] = .nobody
+        guard let owner = timers.removeValue(forKey: completion.token), completion.result >= 0 else { return }
         switch owner {
-        case .nobody: break
         case .handshake(let session): session.handshakeTimedOut(on: self)
         case .attempt(let dialer): dialer.attemptTimedOut(on: self)
         case .pause(let dialer): dialer.attempt(on: self)
@@ -141,8 +156,16 @@ final class Loop<B: Backend & ~Copyable> {
     /// Whose completions those of a handle are.
     func own(_ handle: Handle, _ owner: Owner) {
         let slot = Int(handle.slot)
-        while owners.count <= slot { owners.append(.nobody) }
-        owners[slot] = owner
+        while owners.count <= slot { owners.append(Owned()) }
+        if let earlier = owners[slot].handle, earlier != handle {
+            displaced[handle.slot, default: []].append(owners[slot].owner)
+        }
+        owners[slot] = Owned(handle: handle, owner: owner)
+    }
+
+    /// The handle's close was the last of it.
+    func disown(_ handle: Handle) {
+        if owners[Int(handle.slot)].handle == handle { owners[Int(handle.slot)] = Owned() }
     }
 
     func startTimer(after span: Duration, _ owner: TimerOwner) -> Token {
@@ -151,16 +174,14 @@ final class Loop<B: Backend & ~Copyable> {
 
     func startTimer(at deadline: Deadline, _ owner: TimerOwner) -> Token {
         let token = backend.startTimer(at: deadline, every: nil)
-        let slot = Int(token.slot)
-        while timers.count <= slot { timers.append(.nobody) }
-        timers[slot] = owner
+        timers[token] = owner
         return token
     }
 
     func cancelTimer(_ token: Token?) {
         guard let token else { return }
-        timers[Int(token.slot)] = .nobody
-        backend.cancel(token)
+        // One that has expired already, dispatched or not, is not to be heard of either.
+        if timers.removeValue(forKey: token) != nil { backend.cancel(token) }
     }
 
     /// Wakes whom a push into a socket's list found asleep: through the ring where it can.
@@ -179,9 +200,15 @@ final class Loop<B: Backend & ~Copyable> {
         switch command {
         case .listen(let core, let endpoint, let text, let descriptor):
             let listener = Listener(core, endpoint: endpoint, text: text)
-            guard !isClosing(core), listener.start(Descriptor(owning: descriptor), on: self) else { return }
+            guard !isClosing(core) else { return command.drop() }
+            guard listener.start(Descriptor(owning: descriptor), on: self) else { return }
             member(core) { $0.listeners.append(listener) }
         case .dial(let core, let endpoint, let target, let pipe):
+            guard !isClosing(core) else {
+                // It crossed the socket's close.
+                if let pipe { abandon(pipe, core, .lingerOver, target.description) }
+                return
+            }
             let dialer = Dialer(core, endpoint: endpoint, target: target, pipe: pipe)
             member(core) { $0.dialers.append(dialer) }
             dialer.attempt(on: self)
@@ -202,7 +229,11 @@ final class Loop<B: Backend & ~Copyable> {
         }
     }
 
-    private func isClosing(_ core: SocketCore) -> Bool { members[ObjectIdentifier(core)]?.isClosing ?? false }
+    /// Whether the order to close the socket has been obeyed, perhaps to its end.
+    private func isClosing(_ core: SocketCore) -> Bool {
+        if let those = members[ObjectIdentifier(core)] { return those.isClosing }
+        return core.registry.withLock { $0.leftLoops.contains(ObjectIdentifier(door)) }
+    }
 
     private func member(_ core: SocketCore, _ change: (inout Members) -> Void) {
         change(&members[ObjectIdentifier(core), default: Members(core: core)])
@@ -252,14 +283,14 @@ final class Loop<B: Backend & ~Copyable> {
 
     /// A session's descriptor is closed and nothing is in flight any more.
     func ended(_ session: Session) {
-        own(session.handle, .nobody)
+        disown(session.handle)
         member(session.core) { $0.sessions[ObjectIdentifier(session)] = nil }
         session.dialer?.lost(session, on: self)
         settle(session.core)
     }
 
     func ended(_ listener: Listener, _ handle: Handle) {
-        own(handle, .nobody)
+        disown(handle)
         member(listener.core) { $0.listeners.removeAll { $0 === listener } }
         settle(listener.core)
     }
@@ -304,6 +335,7 @@ final class Loop<B: Backend & ~Copyable> {
         guard let those = members[id], those.isClosing, those.isEmpty else { return }
         cancelTimer(those.lingerTimer)
         members[id] = nil
+        core.registry.withLock { $0.leftLoops.append(ObjectIdentifier(door)) }
         core.context.loopLeft(core)
     }
 }

@@ -27,6 +27,12 @@ public struct Message: Sendable, Hashable {
         if rest == nil { rest = [frame] } else { rest!.append(frame) }
     }
 
+    /// Adds a frame in front.
+    public mutating func prepend(_ frame: Frame) {
+        rest = [first] + (rest ?? [])
+        first = frame
+    }
+
     /// Bytes of all frames together.
     public var byteCount: Int { first.count + (rest?.reduce(0) { $0 + $1.count } ?? 0) }
 

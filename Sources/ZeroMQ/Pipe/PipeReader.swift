@@ -279,11 +279,16 @@ extension PipeReader {
     /// Walks the headers from the boundary to the cursor. Only after a partial send.
     private mutating func settleWhole() {
         var walk = ChainWalk(segment: boundary, offset: boundaryOffset, position: boundaryPosition)
+        var whole = walk
+        var messages: UInt64 = 0
         while let ends = walk.step(limit: position) {
             guard ends else { continue }
-            count &+= 1
-            moveBoundary(to: walk.segment, walk.offset, walk.position)
+            messages &+= 1
+            whole = walk
         }
+        guard messages > 0 else { return }
+        count &+= messages
+        moveBoundary(to: whole.segment, whole.offset, whole.position)
     }
 
     private mutating func moveBoundary(to segment: Segment?, _ newOffset: Int, _ newPosition: UInt64) {

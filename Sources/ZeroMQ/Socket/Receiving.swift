@@ -25,6 +25,17 @@ extension ReceivingSocket {
     public func receive(until deadline: Deadline? = nil) throws(ZeroMQError) -> Message {
         core.receiver.pointee.enter()
         defer { core.receiver.pointee.leave() }
+        if core.isPlainReceiver, core.isOpen, let reader = core.receiver.pointee.soleWithMessage() {
+            let message = reader.pointee.takeMessage()
+            core.receiver.pointee.finishSole(reader)
+            return message
+        }
+        return try receiveInTurn(until: deadline)
+    }
+
+    /// The long way: patterns, several peers, waiting.
+    @inline(never)
+    private func receiveInTurn(until deadline: Deadline?) throws(ZeroMQError) -> Message {
         try core.checkOpen()
         try checkReceive()
         if let message = take() { return message }
@@ -44,6 +55,18 @@ extension ReceivingSocket {
     ) throws(ZeroMQError) {
         core.receiver.pointee.enter()
         defer { core.receiver.pointee.leave() }
+        if core.isPlainReceiver, core.isOpen, let reader = core.receiver.pointee.soleWithMessage() {
+            reader.pointee.lendMessage(each)
+            return core.receiver.pointee.finishSole(reader)
+        }
+        try lendInTurn(until: deadline, each)
+    }
+
+    /// The long way: patterns, several peers, waiting.
+    @inline(never)
+    private func lendInTurn(
+        until deadline: Deadline?, _ each: (UnsafeRawBufferPointer, Bool) -> Void
+    ) throws(ZeroMQError) {
         try core.checkOpen()
         try checkReceive()
         if lend(each) { return }
@@ -99,37 +122,44 @@ extension ReceivingSocket {
         return nil
     }
 
-    @inline(__always)
     fileprivate func take() -> Message? {
         guard let pipe = next() else { return nil }
-        let reader = pipe.reader
-        var frame = reader.pointee.next()
-        var message: Message
-        if core.type == .router {
-            message = Message(pipe.peer!.routingID)
-            message.append(Frame(frame))
-        } else {
-            message = Message(Frame(frame))
-        }
-        while frame.hasMore {
-            frame = reader.pointee.next()
-            message.append(Frame(frame))
-        }
+        var message = pipe.reader.pointee.takeMessage()
+        if core.type == .router { message.prepend(pipe.peer!.routingID) }
         core.receiver.pointee.finish(pipe)
         return message
     }
 
-    @inline(__always)
     fileprivate func lend(_ each: (UnsafeRawBufferPointer, Bool) -> Void) -> Bool {
         guard let pipe = next() else { return false }
         if core.type == .router { pipe.peer!.routingID.withUnsafeBytes { each($0, true) } }
-        while true {
-            let frame = pipe.reader.pointee.next()
-            each(frame.body, frame.hasMore)
-            if !frame.hasMore { break }
-        }
+        pipe.reader.pointee.lendMessage(each)
         core.receiver.pointee.finish(pipe)
         return true
+    }
+}
+
+extension PipeReader {
+    /// The next message, kept.
+    @inline(__always)
+    fileprivate mutating func takeMessage() -> Message {
+        var frame = next()
+        var message = Message(Frame(frame))
+        while frame.hasMore {
+            frame = next()
+            message.append(Frame(frame))
+        }
+        return message
+    }
+
+    /// The frames of the next message, lent one after the other.
+    @inline(__always)
+    fileprivate mutating func lendMessage(_ each: (UnsafeRawBufferPointer, Bool) -> Void) {
+        while true {
+            let frame = next()
+            each(frame.body, frame.hasMore)
+            if !frame.hasMore { return }
+        }
     }
 }
 

@@ -22,6 +22,9 @@ struct SendSide: ~Copyable {
     /// Pipes at their mark.
     private var blocked: [Pipe] = []
     private var turn = 0
+    /// The writing side of the only pipe, while there is exactly one and it has not met its mark: the common case,
+    /// without counting references.
+    private var sole: UnsafeMutablePointer<PipeWriter>?
     private let isActive = Atomic<Bool>(false)
     /// Where news of losses goes.
     private let losses: LossCounters
@@ -40,6 +43,28 @@ struct SendSide: ~Copyable {
 
     @inline(__always)
     func leave() { isActive.store(false, ordering: .relaxed) }
+
+    // MARK: The only pipe
+
+    /// Sends a single-frame message if there is one pipe, nothing new about it, and room in it: the hot path.
+    /// - Returns: false if it takes the long way.
+    @inline(__always)
+    mutating func sendToSole(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard let sole, !list.hasNews, sole.pointee.hasRoom() else { return false }
+        sole.pointee.put([], bytes)
+        if sole.pointee.publish(keep: true) { announceSole() }
+        return true
+    }
+
+    @inline(never)
+    private func announceSole() {
+        let pipe = ready[0]
+        pipe.readerList.wake(pipe.announce(.data))
+    }
+
+    private mutating func noteSole() {
+        sole = ready.count == 1 && blocked.isEmpty ? ready[0].writer : nil
+    }
 
     // MARK: Choosing a pipe
 
@@ -65,11 +90,13 @@ struct SendSide: ~Copyable {
             }
             ready.remove(at: turn)
             blocked.append(pipe)
+            noteSole()
         }
         // The exact count decides, not whether a wake has arrived yet.
         for (index, pipe) in blocked.enumerated() where pipe.writer.pointee.hasRoom() {
             blocked.remove(at: index)
             ready.append(pipe)
+            noteSole()
             return pipe
         }
         return nil
@@ -109,6 +136,7 @@ struct SendSide: ~Copyable {
                 ready.append(pipe)
             }
         }
+        noteSole()
         if ready.count + blocked.count > 1 {
             for pipe in ready { pipe.writer.pointee.letGo() }
         }
@@ -145,5 +173,6 @@ struct SendSide: ~Copyable {
     mutating func block(_ pipe: Pipe) {
         guard let index = ready.firstIndex(where: { $0 === pipe }) else { return }
         blocked.append(ready.remove(at: index))
+        noteSole()
     }
 }

@@ -13,6 +13,7 @@ extension SendingSocket {
     public func trySend(_ bytes: UnsafeRawBufferPointer) throws(ZeroMQError) -> SendResult {
         core.sender.pointee.enter()
         defer { core.sender.pointee.leave() }
+        if core.isPlainSender, core.isOpen, core.sender.pointee.sendToSole(bytes) { return .sent }
         try core.checkOpen()
         return try offer(bytes)
     }
@@ -33,6 +34,13 @@ extension SendingSocket {
     public func send(_ bytes: UnsafeRawBufferPointer, until deadline: Deadline? = nil) throws(ZeroMQError) {
         core.sender.pointee.enter()
         defer { core.sender.pointee.leave() }
+        if core.isPlainSender, core.isOpen, core.sender.pointee.sendToSole(bytes) { return }
+        try sendInTurn(bytes, until: deadline)
+    }
+
+    /// The long way: patterns, several peers, waiting.
+    @inline(never)
+    private func sendInTurn(_ bytes: UnsafeRawBufferPointer, until deadline: Deadline?) throws(ZeroMQError) {
         try core.checkOpen()
         if try offer(bytes) == .sent { return }
         try wait(until: deadline) { () throws(ZeroMQError) in try offer(bytes) }

@@ -33,6 +33,10 @@ final class SocketCore: @unchecked Sendable {
     let callerDriver: CallerDriver?
     /// Whether messages come with frames that the pattern takes off.
     let hasEnvelopes: Bool
+    /// Whether a single frame goes to the next peer as it is, on a loop with a thread of its own.
+    let isPlainSender: Bool
+    /// Whether messages are delivered as they come.
+    let isPlainReceiver: Bool
     /// `open` until `close` or the context's end.
     let phase = Atomic<Phase>(.open)
     let registry = Mutex(Registry())
@@ -67,6 +71,8 @@ final class SocketCore: @unchecked Sendable {
         var monitors: [SocketMonitor] = []
         /// No event will come any more: no loop holds anything of the socket.
         var isOver = false
+        /// Doors of the loops that hold nothing of this closed socket any more.
+        var leftLoops: [ObjectIdentifier] = []
         var undelivered: [(endpoint: String, messages: Int)] = []
     }
 
@@ -77,6 +83,8 @@ final class SocketCore: @unchecked Sendable {
         self.options = options
         callerDriver = context.driver.withLock { $0 }
         hasEnvelopes = type == .req || type == .rep
+        isPlainSender = (type == .push || type == .dealer || type == .pair) && callerDriver == nil
+        isPlainReceiver = type == .pull || type == .dealer || type == .pair
         sender = .allocate(capacity: 1)
         receiver = .allocate(capacity: 1)
         sender.initialize(to: SendSide(losses: losses))
@@ -95,10 +103,14 @@ final class SocketCore: @unchecked Sendable {
 
     // MARK: State
 
-    /// Throws if the socket or its context is closed. One relaxed load.
+    /// Whether neither the socket nor its context was closed. One relaxed load.
+    @inline(__always)
+    var isOpen: Bool { phase.load(ordering: .relaxed) == .open }
+
+    /// Throws if the socket or its context is closed.
     @inline(__always)
     func checkOpen() throws(ZeroMQError) {
-        if phase.load(ordering: .relaxed) != .open { throw closedError }
+        if !isOpen { throw closedError }
     }
 
     var closedError: ZeroMQError {

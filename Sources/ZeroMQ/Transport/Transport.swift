@@ -45,8 +45,7 @@ enum Transport {
 
     /// A path left by a process that died would make binding fail for ever. It goes only if nobody listens there.
     private static func removeStale(_ path: String, _ address: SocketAddress) {
-        var status = stat()
-        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return }
+        guard address.isSocketInFileSystem else { return }
         guard let probe = try? Descriptor.stream(for: address) else { return }
         let result = address.withSockaddr { Glibc.connect(probe.number, $0, $1) }
         if result != 0, errno == ECONNREFUSED { unlink(path) }

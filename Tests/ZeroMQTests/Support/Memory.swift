@@ -2,7 +2,8 @@ import Glibc
 
 /// Resident bytes of this process, without what the allocator keeps for later.
 func residentBytes() -> Int {
-    malloc_trim(0)
+    // glibc's own call, which Swift's view of it leaves out.
+    if let trim = dlsym(nil, "malloc_trim") { _ = unsafeBitCast(trim, to: (@convention(c) (Int) -> Int32).self)(0) }
     guard let file = fopen("/proc/self/statm", "r") else { return 0 }
     defer { fclose(file) }
     var line = [CChar](repeating: 0, count: 256)

@@ -2,7 +2,9 @@ import Glibc
 import Testing
 
 /// A TCP client that speaks whatever a test wants, byte by byte. Every wait ends after ten seconds.
-final class RawPeer {
+///
+/// Sendable: its one field is a number that never changes.
+final class RawPeer: Sendable {
     /// What went wrong with it.
     struct Failure: Error, CustomStringConvertible {
         let description: String
@@ -71,6 +73,8 @@ final class RawPeer {
         var rest = bytes[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { Glibc.send(number, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+            // A ring that this thread made may interrupt its calls.
+            if count < 0, errno == EINTR { continue }
             guard count > 0 else { throw Failure(description: "send: \(String(cString: strerror(errno)))") }
             rest = rest.dropFirst(count)
         }
@@ -85,6 +89,7 @@ final class RawPeer {
         var have = 0
         while have < count {
             let more = bytes.withUnsafeMutableBytes { recv(number, $0.baseAddress! + have, count - have, 0) }
+            if more < 0, errno == EINTR { continue }
             guard more > 0 else { throw Failure(description: "receive: \(more), errno \(errno)") }
             have += more
         }
@@ -97,6 +102,7 @@ final class RawPeer {
         while true {
             let count = recv(number, &bytes, bytes.count, 0)
             if count == 0 { return true }
+            if count < 0, errno == EINTR { continue }
             if count < 0 { return errno == ECONNRESET || errno == EPIPE }
         }
     }
@@ -160,7 +166,8 @@ final class RawServer {
     deinit { close(number) }
 
     func accept() throws -> RawPeer {
-        let accepted = Glibc.accept(number, nil, nil)
+        var accepted = Glibc.accept(number, nil, nil)
+        while accepted < 0, errno == EINTR { accepted = Glibc.accept(number, nil, nil) }
         guard accepted >= 0 else { throw RawPeer.Failure(description: "accept: \(String(cString: strerror(errno)))") }
         return RawPeer(adopting: accepted)
     }
