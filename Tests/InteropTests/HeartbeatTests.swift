@@ -18,8 +18,10 @@ struct HeartbeatTests {
         let monitor = socket.monitor()
         let dialogue = Dialogue(ours, ours == .pull ? .push : ours == .push ? .pull : .dealer)
         // The relay sees what we say: the peer itself tells nothing of PONGs.
-        let relay = try peer.ask(
-            .init(do: "relay", on: "relay", endpoint: socket.bind("tcp://127.0.0.1:*"))).endpoint ?? ""
+        let relay =
+            try peer.ask(
+                .init(do: "relay", on: "relay", endpoint: socket.bind("tcp://127.0.0.1:*"))
+            ).endpoint ?? ""
         try peer.socket(
             "peer", dialogue.theirs.name,
             ["HEARTBEAT_IVL": 10, "HEARTBEAT_TIMEOUT": 5000, "HEARTBEAT_TTL": 5000, "ROUTING_ID": "theirs"])
@@ -55,8 +57,12 @@ struct HeartbeatTests {
         try peer.connectRaw("push", pull.bind("tcp://127.0.0.1:*"))
         try peer.shakeHandsRaw("push", as: "PUSH", ourType: "PULL")
 
-        func ping(_ text: String) -> [UInt8] { [4, UInt8(7 + text.utf8.count), 4] + Array("PING".utf8) + [0, 100] + Array(text.utf8) }
-        func pong(_ text: String) -> [UInt8] { [4, UInt8(5 + text.utf8.count), 4] + Array("PONG".utf8) + Array(text.utf8) }
+        func ping(_ text: String) -> [UInt8] {
+            [4, UInt8(7 + text.utf8.count), 4] + Array("PING".utf8) + [0, 100] + Array(text.utf8)
+        }
+        func pong(_ text: String) -> [UInt8] {
+            [4, UInt8(5 + text.utf8.count), 4] + Array("PONG".utf8) + Array(text.utf8)
+        }
 
         for text in ["", "a", "0123456789abcdef"] {
             try peer.sendRaw("push", .bytes(ping(text)))

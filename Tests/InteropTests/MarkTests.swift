@@ -12,7 +12,9 @@ import ZeroMQ
 struct MarkTests {
     private static let size = 20_000
 
-    @Test("Our PUSH is full at its mark while their PULL takes nothing; then all arrive", arguments: BackendKind.allCases)
+    @Test(
+        "Our PUSH is full at its mark while their PULL takes nothing; then all arrive",
+        arguments: BackendKind.allCases)
     func ourSender(backend: BackendKind) throws {
         let context = try Ours.context(on: backend)
         defer { context.close() }
@@ -69,7 +71,9 @@ struct MarkTests {
         #expect(pull.statistics.losses.isEmpty)
     }
 
-    @Test("Unconnected, our PUSH accepts exactly its mark, and a late libzmq peer gets it", arguments: BackendKind.allCases)
+    @Test(
+        "Unconnected, our PUSH accepts exactly its mark, and a late libzmq peer gets it",
+        arguments: BackendKind.allCases)
     func unconnected(backend: BackendKind) throws {
         let context = try Ours.context(on: backend)
         defer { context.close() }

@@ -10,7 +10,9 @@ import ZeroMQ
     .disabled(if: PythonPeer.missing != nil, "\(PythonPeer.missing ?? "")"))
 struct OldVersionTests {
     /// Sizes on both sides of each framing's border, and beyond what is received into storage of its own.
-    private static let messages: [[Int]] = [[0], [5], [253], [254], [255], [256], [70_000], [300_000, 0, 3], [1, 2, 40_000], [9]]
+    private static let messages: [[Int]] = [
+        [0], [5], [253], [254], [255], [256], [70_000], [300_000, 0, 3], [1, 2, 40_000], [9],
+    ]
 
     enum Version: CaseIterable, CustomTestStringConvertible {
         case v1, v2, v3
@@ -74,7 +76,9 @@ struct OldVersionTests {
         let context = try Ours.context(on: backend)
         defer { context.close() }
         let peer = try PythonPeer()
-        let pairs: [(SocketType, SocketType)] = [(.pull, .push), (.push, .pull), (.dealer, .dealer), (.pair, .pair)]
+        let pairs: [(SocketType, SocketType)] = [
+            (.pull, .push), (.push, .pull), (.dealer, .dealer), (.pair, .pair),
+        ]
         for (ours, theirs) in pairs {
             for weBind in [true, false] {
                 try await part("our \(ours) \(weBind ? "binds" : "connects")") {
@@ -119,7 +123,8 @@ struct OldVersionTests {
         try peer.closeRaw("raw")
     }
 
-    @Test("A REQ and a REP of ours talk with ZMTP 1.0 and 2.0 peers: the delimiter is a frame there too",
+    @Test(
+        "A REQ and a REP of ours talk with ZMTP 1.0 and 2.0 peers: the delimiter is a frame there too",
         arguments: BackendKind.allCases, [Version.v1, .v2])
     func requests(backend: BackendKind, version: Version) throws {
         let context = try Ours.context(on: backend)
@@ -146,7 +151,8 @@ struct OldVersionTests {
         #expect(try request.take() == "hello")
     }
 
-    @Test("A ROUTER of ours knows ZMTP 1.0 and 2.0 peers by the identity they announce",
+    @Test(
+        "A ROUTER of ours knows ZMTP 1.0 and 2.0 peers by the identity they announce",
         arguments: BackendKind.allCases, [Version.v1, .v2])
     func identities(backend: BackendKind, version: Version) throws {
         let context = try Ours.context(on: backend)

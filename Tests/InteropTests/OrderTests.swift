@@ -56,7 +56,8 @@ struct OrderTests {
     }
 
     @Test(
-        "A ROUTER of ours answers each of fifty libzmq DEALERs in the order it asked", arguments: BackendKind.allCases)
+        "A ROUTER of ours answers each of fifty libzmq DEALERs in the order it asked",
+        arguments: BackendKind.allCases)
     func routerWithManyDealers(backend: BackendKind) throws {
         let (dealers, rounds) = (50, 20)
         let context = try Ours.context(on: backend, loops: 2)
@@ -66,7 +67,8 @@ struct OrderTests {
         let endpoint = try router.bind("tcp://127.0.0.1:*")
         for index in 0..<dealers {
             // Every other one lets the ROUTER choose the name.
-            let options: [String: PythonPeer.Option] = index % 2 == 0 ? ["ROUTING_ID": .text("dealer \(index)")] : [:]
+            let options: [String: PythonPeer.Option] =
+                index % 2 == 0 ? ["ROUTING_ID": .text("dealer \(index)")] : [:]
             try peer.socket("dealer \(index)", "DEALER", options)
             try peer.connect("dealer \(index)", endpoint)
             try peer.send(

@@ -12,12 +12,14 @@ struct ReconnectTests {
     enum Transport: CaseIterable { case tcp, ipc }
 
     @Test(
-        "What we send while the libzmq peer is dead reaches its successor, in order", arguments: BackendKind.allCases,
+        "What we send while the libzmq peer is dead reaches its successor, in order",
+        arguments: BackendKind.allCases,
         Transport.allCases)
     func sendMeanwhile(backend: BackendKind, transport: Transport) async throws {
         let context = try Ours.context(on: backend)
         defer { context.close() }
-        let path = FileManager.default.temporaryDirectory.appendingPathComponent("interop-\(UUID().uuidString)").path
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("interop-\(UUID().uuidString)")
+            .path
         defer { try? FileManager.default.removeItem(atPath: path) }
         let first = try PythonPeer()
         try first.socket("pull", "PULL")

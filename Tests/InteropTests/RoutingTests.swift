@@ -118,7 +118,8 @@ struct RoutingTests {
         #expect(request.statistics.losses == [.unexpected: 3])
     }
 
-    @Test("A numbered request reaches their ROUTER as name, number, delimiter, body", arguments: BackendKind.allCases)
+    @Test(
+        "A numbered request reaches their ROUTER as name, number, delimiter, body", arguments: BackendKind.allCases)
     func envelope(backend: BackendKind) throws {
         let context = try Ours.context(on: backend)
         defer { context.close() }

@@ -30,7 +30,8 @@ struct SocketPairTests {
     /// Sizes at which something changes: empty, one octet, the last short and the first long frame, libzmq's 8 KiB
     /// buffer, our 32 KiB and 64 KiB chunks, 1 MiB.
     static let shapes: [[Int]] = [
-        [0], [1], [255], [256], [8192], [70_000], [1 << 20], [0, 0], [3, 0, 300], [0, 70_000, 1, 8192], [40_000, 0],
+        [0], [1], [255], [256], [8192], [70_000], [1 << 20], [0, 0], [3, 0, 300], [0, 70_000, 1, 8192],
+        [40_000, 0],
         Array(repeating: 5, count: 40),
     ]
 

@@ -4,7 +4,8 @@ import ZMTP
 enum Wire {
     /// 37/ZMTP, Formal Grammar: 64 octets of NULL.
     static let greeting: [UInt8] =
-        signature + [3, 1] + Array("NULL".utf8) + Array(repeating: 0, count: 16) + [0] + Array(repeating: 0, count: 31)
+        signature + [3, 1] + Array("NULL".utf8) + Array(repeating: 0, count: 16) + [0]
+        + Array(repeating: 0, count: 31)
 
     /// FF, eight octets of padding, 7F; the padding as libzmq fills it: identity length + 1.
     static let signature: [UInt8] = [0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f]
@@ -32,7 +33,9 @@ enum Wire {
         return (length < 255 ? [UInt8(length)] : [0xff] + bigEndian(length)) + [more ? 1 : 0] + body
     }
 
-    static func bigEndian(_ value: Int) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: value >> (56 - 8 * $0)) } }
+    static func bigEndian(_ value: Int) -> [UInt8] {
+        (0..<8).map { UInt8(truncatingIfNeeded: value >> (56 - 8 * $0)) }
+    }
 }
 
 extension PythonPeer {
