@@ -62,7 +62,7 @@ struct FaultyBackend<Kind: Fault>: Backend, ~Copyable {
         inner.send(socket, bytes, toCompletion: toCompletion && !Kind.sendsPartially)
     }
     mutating func send(
-        _ socket: Handle, gather list: UnsafeMutableBufferPointer<iovec>, toCompletion: Bool
+        _ socket: Handle, gather list: UnsafeMutableBufferPointer<SendPart>, toCompletion: Bool
     ) -> Token { inner.send(socket, gather: list, toCompletion: toCompletion) }
     mutating func sendQuietly(_ socket: Handle, _ bytes: UnsafeRawBufferPointer) {
         inner.sendQuietly(socket, bytes)

@@ -81,11 +81,11 @@ struct ScriptRunner<Engine: Backend & ~Copyable>: ~Copyable {
         guard let handle = ends[end], waiting[1 - end] + count < 60_000 else { return }
         let memory = fill(count)
         defer { memory.deallocate() }
-        let list = UnsafeMutableBufferPointer<iovec>.allocate(capacity: parts.count)
+        let list = UnsafeMutableBufferPointer<SendPart>.allocate(capacity: parts.count)
         defer { list.deallocate() }
         var offset = 0
         for (index, part) in parts.enumerated() {
-            list.initializeElement(at: index, to: iovec(iov_base: memory.baseAddress! + offset, iov_len: part))
+            list.initializeElement(at: index, to: SendPart(start: memory.baseAddress! + offset, count: part))
             offset += part
         }
         let result = try finish(engine.send(handle, gather: list, toCompletion: true)).result
