@@ -129,7 +129,7 @@ extension Sockets {
 
         @Test("Calls that race with the context's end get errors, never a trap", arguments: Setup.engines)
         func races(setup: Setup) throws {
-            for _ in 0..<20 {
+            for _ in 0..<6 {
                 let context = try setup.context()
                 let pull = try PullSocket(context)
                 let workers = (0..<2).map { _ in
@@ -144,7 +144,7 @@ extension Sockets {
                         } catch {}
                     }
                 }
-                _ = context.eventually(within: .milliseconds(500)) { pull.statistics.peers.count > 2 }
+                _ = context.eventually(within: .milliseconds(100)) { pull.statistics.peers.count > 2 }
                 #expect(context.close(timeout: .seconds(5)).isComplete)
                 for worker in workers { #expect(worker.join(within: 10)) }
             }
