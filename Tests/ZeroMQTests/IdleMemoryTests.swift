@@ -35,10 +35,13 @@ extension Sockets {
             ["PUSH", "DEALER"])
         func idle(setup: Setup, type: String) throws {
             let count = Self.possible()
-            if count < Self.wanted { print("only \(count) connections: the descriptor limit is lower than \(Self.wanted)") }
+            if count < Self.wanted {
+                print("only \(count) connections: the descriptor limit is lower than \(Self.wanted)")
+            }
             let context = try setup.context()
             let options = SocketOptions.test { $0.backlog = 4096 }
-            let socket: Socket = type == "PUSH" ? try PullSocket(context, options) : try RouterSocket(context, options)
+            let socket: Socket =
+                type == "PUSH" ? try PullSocket(context, options) : try RouterSocket(context, options)
             let endpoint = try socket.bind("tcp://127.0.0.1:*")
             let port = String(endpoint.split(separator: ":").last!)
             let program = Self.directory() + "/idle-clients"
