@@ -42,13 +42,14 @@ let package = Package(
             name: "ProactorLawsTests", dependencies: ["Proactor", "ProactorLaws"], swiftSettings: settings),
         .testTarget(name: "ZMTPTests", dependencies: ["ZMTP"], swiftSettings: settings),
         .testTarget(
-            name: "ZeroMQTests", dependencies: ["ZeroMQ", "Proactor", "ZMTP", "ChildProcesses"],
+            name: "ZeroMQTests", dependencies: ["ZeroMQ", "Proactor", "ZMTP", "ChildProcesses", "idle-clients"],
             swiftSettings: settings),
         // For tests only: programs that they run, and what runs them.
         .target(name: "ChildProcesses", path: "Tests/ChildProcesses", swiftSettings: settings),
         .testTarget(
             name: "InteropTests", dependencies: ["ChildProcesses", "Proactor", "ZMTP", "ZeroMQ"],
             exclude: ["peer.py"], swiftSettings: settings),
+        .executableTarget(name: "idle-clients", path: "Tests/idle-clients"),
         .executableTarget(name: "seccomp-launch", path: "Tests/seccomp-launch"),
         .testTarget(name: "KernelCompatTests", dependencies: ["ChildProcesses"], swiftSettings: settings),
     ],
