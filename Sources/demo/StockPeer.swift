@@ -17,29 +17,21 @@ struct StockPeer {
     private static let patience = Duration.seconds(8)
     /// Debian's own: python3-zmq belongs to that one, not to one from a version manager.
     private static let python = "/usr/bin/python3"
-    /// Exit status of the script where there is no zmq.
-    private static let withoutZMQ: Int32 = 3
 
     enum Failure: Error, CustomStringConvertible {
-        case notInstalled
         case wrongMessage(String)
         case died(status: Int32)
 
         var description: String {
             switch self {
-            case .notInstalled: "python3-zmq is not installed"
             case .wrongMessage(let what): "wrong message: \(what)"
-            case .died(let status): "the peer ended early or found a fault (wait status \(status))"
+            case .died(let status): "the peer ended early or found a fault (status \(status))"
             }
         }
     }
 
     private static let script = """
-        import sys
-        try:
-            import zmq
-        except ImportError:
-            sys.exit(\(withoutZMQ))
+        import sys, zmq
         context = zmq.Context()
         def connected(kind, endpoint):
             socket = context.socket(kind)
@@ -56,6 +48,14 @@ struct StockPeer {
             push.send(number.to_bytes(8, 'little'))
         """
 
+    /// Whether the distribution's Python finds zmq; asked by letting it try.
+    static func isInstalled() -> Bool {
+        guard access(python, X_OK) == 0, let child = try? Child(python, ["-c", finder]) else { return false }
+        return child.end() == 0
+    }
+
+    private static let finder = "import importlib.util as u, sys; sys.exit(u.find_spec('zmq') is None)"
+
     static func exchange(on backend: BackendChoice, _ transport: String) throws -> StockPeer {
         let limit = Deadline.after(patience)
         let context = try Context(backend: backend)
@@ -65,7 +65,6 @@ struct StockPeer {
         let request = try RequestSocket(context)
         let endpoints = try [push, pull, request].map { try $0.bind(anywhere(transport)) }
 
-        guard access(python, X_OK) == 0 else { throw Failure.notInstalled }
         let child = try Child(python, ["-c", script] + endpoints)
         let version = try child.first(on: pull, until: limit)
         for number in 0..<UInt64(count) {
@@ -107,7 +106,7 @@ struct StockPeer {
             self.pid = pid
         }
 
-        /// The peer's first message; a peer that ends before it has no zmq, or something else is wrong with it.
+        /// The peer's first message, or soon an error if it ends before that.
         func first(on pull: PullSocket, until limit: Deadline) throws -> String {
             while true {
                 do throws(ZeroMQError) {
@@ -119,8 +118,7 @@ struct StockPeer {
                 var info = siginfo_t()
                 guard waitid(P_PID, id_t(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0, info.si_signo == SIGCHLD
                 else { continue }
-                let status = info._sifields._sigchld.si_status
-                throw status == StockPeer.withoutZMQ ? Failure.notInstalled : Failure.died(status: status)
+                throw Failure.died(status: info._sifields._sigchld.si_status)
             }
         }
 
