@@ -108,15 +108,18 @@ struct Demo {
                 "python3-zmq is not there: `make setup` installs it, or `apt-get install python3-zmq`", indent: 2)
         }
         let table = Table([
-            ("backend", 10), ("transport", 10), ("libzmq", 8), ("exchanged, every message checked", 0),
+            ("backend", 10), ("transport", 10), ("libzmq", 8), ("PUSH to its PULL", -16), ("its PUSH to PULL", -16),
+            ("REQ to its REP", -14),
         ])
         table.printHead()
+        let (flow, requests) = (grouped(Double(StockPeer.count)), grouped(Double(StockPeer.requests)))
         for (backend, transport) in combinations {
             row(table, ["\(backend)", transport]) {
-                let exchange = try StockPeer.exchange(on: backend.choice, transport)
-                return [exchange.version, exchange.summary]
+                [try StockPeer.exchange(on: backend.choice, transport), flow, flow, requests]
             }
         }
+        if runnable.isEmpty { return }
+        show("Messages, each checked for order and content where it arrived. A request has two frames.", indent: 2)
     }
 
     private var combinations: [(BackendKind, String)] {

@@ -6,14 +6,11 @@ import ZeroMQ
 ///
 /// The peer connects a PULL, a PUSH and a REP. It tells its version, takes a numbered flow from us, answers our
 /// requests, and sends a numbered flow back. Both sides check every message.
-struct StockPeer {
-    let version: String
-    let summary: String
-
+enum StockPeer {
     /// Messages of each flow.
-    private static let count = 10_000
+    static let count = 10_000
     /// Requests, of two frames each.
-    private static let requests = 100
+    static let requests = 100
     private static let patience = Duration.seconds(8)
     /// Debian's own: python3-zmq belongs to that one, not to one from a version manager.
     private static let python = "/usr/bin/python3"
@@ -48,7 +45,7 @@ struct StockPeer {
             push.send(number.to_bytes(8, 'little'))
         """
 
-    /// Whether the distribution's Python finds zmq; asked by letting it try.
+    /// Whether the distribution's Python finds zmq. One that it finds and cannot load is a failure, not an absence.
     static func isInstalled() -> Bool {
         guard access(python, X_OK) == 0, let child = try? Child(python, ["-c", finder]) else { return false }
         return child.end() == 0
@@ -56,7 +53,8 @@ struct StockPeer {
 
     private static let finder = "import importlib.util as u, sys; sys.exit(u.find_spec('zmq') is None)"
 
-    static func exchange(on backend: BackendChoice, _ transport: String) throws -> StockPeer {
+    /// - Returns: the peer's version of libzmq.
+    static func exchange(on backend: BackendChoice, _ transport: String) throws -> String {
         let limit = Deadline.after(patience)
         let context = try Context(backend: backend)
         defer { context.close(timeout: .seconds(1)) }
@@ -84,10 +82,7 @@ struct StockPeer {
         }
         let status = child.end()
         guard status == 0 else { throw Failure.died(status: status) }
-        return StockPeer(
-            version: version,
-            summary: "PUSH to its PULL \(grouped(Double(count))) in order, its PUSH to PULL "
-                + "\(grouped(Double(count))) in order, REQ to its REP \(requests) two-part requests")
+        return version
     }
 
     /// The peer's process; ended with its owner at the latest.
