@@ -17,7 +17,9 @@ enum Ours {
         if case .failure(let error) = made, error.code == .engineFailed {
             try Test.cancel("\(backend) cannot run here: \(error)")
         }
-        return try made.get()
+        let context = try made.get()
+        #expect(context.report.backend == backend)
+        return context
     }
 
     private static func choice(_ backend: BackendKind) -> BackendChoice {
