@@ -15,6 +15,7 @@ let package = Package(
         .library(name: "ZMTP", targets: ["ZMTP"]),
         .library(name: "ZeroMQ", targets: ["ZeroMQ"]),
         .executable(name: "proactor-probe", targets: ["proactor-probe"]),
+        .executable(name: "demo", targets: ["demo"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -36,19 +37,21 @@ let package = Package(
                 "Proactor", "ProactorLaws", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
+        .executableTarget(name: "demo", dependencies: ["Proactor", "ZeroMQ"], swiftSettings: settings),
         .testTarget(name: "ProactorTests", dependencies: ["Proactor", "CLiburing"], swiftSettings: settings),
         .testTarget(name: "ProactorAsyncTests", dependencies: ["Proactor"], swiftSettings: settings),
         .testTarget(
             name: "ProactorLawsTests", dependencies: ["Proactor", "ProactorLaws"], swiftSettings: settings),
         .testTarget(name: "ZMTPTests", dependencies: ["ZMTP"], swiftSettings: settings),
         .testTarget(
-            name: "ZeroMQTests", dependencies: ["ZeroMQ", "Proactor", "ZMTP", "ChildProcesses"],
+            name: "ZeroMQTests", dependencies: ["ZeroMQ", "Proactor", "ZMTP", "ChildProcesses", "idle-clients"],
             swiftSettings: settings),
         // For tests only: programs that they run, and what runs them.
         .target(name: "ChildProcesses", path: "Tests/ChildProcesses", swiftSettings: settings),
         .testTarget(
             name: "InteropTests", dependencies: ["ChildProcesses", "Proactor", "ZMTP", "ZeroMQ"],
             exclude: ["peer.py"], swiftSettings: settings),
+        .executableTarget(name: "idle-clients", path: "Tests/idle-clients"),
         .executableTarget(name: "seccomp-launch", path: "Tests/seccomp-launch"),
         .testTarget(name: "KernelCompatTests", dependencies: ["ChildProcesses"], swiftSettings: settings),
     ],

@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <linux/futex.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -72,6 +73,9 @@ static inline int proactor_futex_wake(const void *word, int count) {
 
 /// Names the calling thread; the kernel keeps 15 bytes.
 static inline void proactor_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+/// Gives free pages of the heap back to the kernel.
+static inline void proactor_trim_heap(void) { malloc_trim(0); }
 
 /// Whether a path names a socket.
 static inline int proactor_is_socket(const char *path) {

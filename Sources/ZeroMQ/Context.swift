@@ -1,6 +1,5 @@
 public import Logging
 public import Proactor
-import Synchronization
 
 /// Owns the loops that sockets live on, and the names of inproc.
 ///

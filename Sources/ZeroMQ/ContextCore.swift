@@ -6,18 +6,18 @@ import ZMTP
 /// What contexts, sockets and loops share.
 final class ContextCore: Sendable {
     let logger: Logger?
-    let report = Mutex<EngineReport?>(nil)
-    let executors = Mutex<[LoopExecutor]>([])
-    let driver = Mutex<CallerDriver?>(nil)
+    let report = Locked<EngineReport?>(nil)
+    let executors = Locked<[LoopExecutor]>([])
+    let driver = Locked<CallerDriver?>(nil)
     let inproc = InprocRegistry()
-    private let doors = Mutex<[LoopDoor]>([])
-    private let threads = Mutex<[LoopThread]>([])
-    private let sockets = Mutex<[ObjectIdentifier: SocketCore]>([:])
+    private let doors = Locked<[LoopDoor]>([])
+    private let threads = Locked<[LoopThread]>([])
+    private let sockets = Locked<[ObjectIdentifier: SocketCore]>([:])
     private let isClosed = Atomic<Bool>(false)
     private let ids = Atomic<UInt64>(0)
     private let turn = Atomic<Int>(0)
     private let routingSeed = Atomic<UInt32>(UInt32.random(in: 0...(.max)))
-    private let undelivered = Mutex<[(endpoint: String, messages: Int)]>([])
+    private let undelivered = Locked<[(endpoint: String, messages: Int)]>([])
     /// Counts sockets that have let go; closers sleep on it.
     private let progress = FutexCounter()
 
@@ -32,7 +32,7 @@ final class ContextCore: Sendable {
         self.report.withLock { $0 = report }
         switch mode {
         case .callerDriven:
-            let loop = Loop<B>(backend: try B(engine), context: self, isCallerDriven: true)
+            let loop = Loop<B>(backend: try B(engine), context: self)
             doors.withLock { $0 = [loop.door] }
             executors.withLock { $0 = [loop.executor] }
             driver.withLock {
@@ -43,7 +43,7 @@ final class ContextCore: Sendable {
             for index in 0..<count {
                 let thread = LoopThread(name: "zeromq-\(index)")
                 let (door, executor) = try thread.start { [self] started throws(ProactorError) in
-                    let loop = Loop<B>(backend: try B(engine), context: self, isCallerDriven: false)
+                    let loop = Loop<B>(backend: try B(engine), context: self)
                     started(loop.door, loop.executor)
                     try loop.run()
                 }

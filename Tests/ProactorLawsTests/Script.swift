@@ -19,7 +19,7 @@ struct Script: Sendable {
 
     init(seed: UInt64, length: Int) {
         var random = SplitMix(state: seed)
-        steps = (0..<length).map { _ in
+        steps = (0..<length).map { position in
             let end = Int.random(in: 0...1, using: &random)
             let count = Int.random(in: 1...5000, using: &random)
             switch Int.random(in: 0..<100, using: &random) {
@@ -32,8 +32,9 @@ struct Script: Sendable {
             case 62..<80: return .lend(at: end)
             case 80..<88: return .cancelIdleReceive(at: end, isLent: .random(using: &random))
             case 88..<97: return .poll(at: end, events: .random(using: &random) ? .readable : .writable)
-            case 97..<99: return .shutdown(at: end)
-            default: return .drop(end)
+            case 97..<99: return position * 2 > length ? .shutdown(at: end) : .lend(at: end)
+            // Late only: a script without ends has nothing left to do.
+            default: return position * 5 > length * 4 ? .drop(end) : .lend(at: end)
             }
         }
     }

@@ -52,7 +52,11 @@ extension Sockets {
         @Test("A cancelled wait ends, and takes and sends nothing", arguments: setups)
         func cancellation(setup: Setup) async throws {
             let context = try setup.context()
-            let push = try PushSocket(context, .test { $0.sendHighWaterMark = 1; $0.linger = .zero })
+            let push = try PushSocket(
+                context,
+                .test {
+                    $0.sendHighWaterMark = 1; $0.linger = .zero
+                })
             let pull = try PullSocket(context, .test)
             let endpoint = try setup.reserve()
             for _ in 0..<50 {

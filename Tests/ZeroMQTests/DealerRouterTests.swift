@@ -14,7 +14,9 @@ extension Sockets {
                 try dealer.connect(endpoint)
                 dealers.append(dealer)
             }
-            for (index, dealer) in dealers.enumerated() { for part in 0..<10 { try dealer.send(["x", Frame("\(index) \(part)")]) } }
+            for (index, dealer) in dealers.enumerated() {
+                for part in 0..<10 { try dealer.send(["x", Frame("\(index) \(part)")]) }
+            }
             for _ in 0..<50 {
                 let message = try router.receive()
                 #expect(message.count == 3)
@@ -45,8 +47,16 @@ extension Sockets {
         @Test("Two ROUTERs talk once they know each other's names", arguments: Setup.all)
         func routers(setup: Setup) throws {
             let context = try setup.context()
-            let one = try RouterSocket(context, .test { $0.routingID = "one"; $0.isRouterMandatory = true })
-            let two = try RouterSocket(context, .test { $0.routingID = "two"; $0.isRouterMandatory = true })
+            let one = try RouterSocket(
+                context,
+                .test {
+                    $0.routingID = "one"; $0.isRouterMandatory = true
+                })
+            let two = try RouterSocket(
+                context,
+                .test {
+                    $0.routingID = "two"; $0.isRouterMandatory = true
+                })
             try two.connect(one.bind(setup.wildcard))
             try two.awaitPeers(1, in: context)
             try one.awaitPeers(1, in: context)

@@ -33,12 +33,15 @@ extension Sockets {
             context.close()
         }
 
-        @Test("A text that is no endpoint gets an error that says why", arguments: [
-            ("", "transport"), ("tcp", "transport"), ("tcp://", "port"), ("tcp://127.0.0.1", "port"),
-            ("tcp://127.0.0.1:notaport", "notaport"), ("tcp://127.0.0.1:70000", "70000"), ("tcp://:5555", "host"),
-            ("ipc://", "path"), ("ipc://\(String(repeating: "x", count: 108))", "107"), ("inproc://", "name"),
-            ("inproc://\(String(repeating: "n", count: 257))", "256"), ("tcp://a;b:1", "source"),
-        ])
+        @Test(
+            "A text that is no endpoint gets an error that says why",
+            arguments: [
+                ("", "transport"), ("tcp", "transport"), ("tcp://", "port"), ("tcp://127.0.0.1", "port"),
+                ("tcp://127.0.0.1:notaport", "notaport"), ("tcp://127.0.0.1:70000", "70000"),
+                ("tcp://:5555", "host"),
+                ("ipc://", "path"), ("ipc://\(String(repeating: "x", count: 108))", "107"), ("inproc://", "name"),
+                ("inproc://\(String(repeating: "n", count: 257))", "256"), ("tcp://a;b:1", "source"),
+            ])
         func badTexts(text: String, word: String) throws {
             let context = try Context()
             let pull = try PullSocket(context, .test)
@@ -55,7 +58,9 @@ extension Sockets {
             context.close()
         }
 
-        @Test("An unknown transport is unsupported, by name", arguments: ["pgm://x:1", "udp://1.2.3.4:5", "http://a:80"])
+        @Test(
+            "An unknown transport is unsupported, by name",
+            arguments: ["pgm://x:1", "udp://1.2.3.4:5", "http://a:80"])
         func unknownTransports(text: String) throws {
             let context = try Context()
             let pull = try PullSocket(context, .test)
@@ -149,7 +154,9 @@ extension Sockets {
             context.close()
         }
 
-        @Test("A path left by a dead process is taken over; a path goes with its listener", arguments: Setup.background.filter { $0.wire == .ipcPath })
+        @Test(
+            "A path left by a dead process is taken over; a path goes with its listener",
+            arguments: Setup.background.filter { $0.wire == .ipcPath })
         func stalePath(setup: Setup) throws {
             let path = Setup.temporaryPath()
             let dead = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
@@ -175,10 +182,13 @@ extension Sockets {
             #expect(access(path, F_OK) != 0)
         }
 
-        @Test("Options out of range are refused by name", arguments: [
-            "sendHighWaterMark", "receiveHighWaterMark", "sendByteMark", "receiveByteMark", "backlog", "routingID",
-            "reconnectInterval", "handshakeTimeout", "maximumMessageSize", "kernelSendBuffer",
-        ])
+        @Test(
+            "Options out of range are refused by name",
+            arguments: [
+                "sendHighWaterMark", "receiveHighWaterMark", "sendByteMark", "receiveByteMark", "backlog",
+                "routingID",
+                "reconnectInterval", "handshakeTimeout", "maximumMessageSize", "kernelSendBuffer",
+            ])
         func options(name: String) throws {
             let context = try Context()
             let options = SocketOptions.test {

@@ -39,7 +39,9 @@ extension Sockets {
             context.close()
         }
 
-        @Test("A peer at its mark is passed over until it takes again", arguments: Setup.background.filter { $0.wire == .inproc })
+        @Test(
+            "A peer at its mark is passed over until it takes again",
+            arguments: Setup.background.filter { $0.wire == .inproc })
         func slowPeer(setup: Setup) throws {
             let context = try setup.context()
             let push = try PushSocket(context, .test { $0.sendHighWaterMark = 1 })

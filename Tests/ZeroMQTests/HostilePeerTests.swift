@@ -40,7 +40,8 @@ extension Sockets {
             }
         }
 
-        @Test("Before the handshake: whatever comes, the peer is cut and others are served", arguments: Setup.engines)
+        @Test(
+            "Before the handshake: whatever comes, the peer is cut and others are served", arguments: Setup.engines)
         func beforeHandshake(setup: Setup) throws {
             let target = try Target(setup)
             var attacks: [[UInt8]] = [
@@ -150,7 +151,8 @@ extension Sockets {
             #expect(message.string == "behind the flood")
             // Byte by byte, with messages in the middle.
             for round in 0..<50 {
-                let bytes = RawPeer.ping() + RawPeer.ping([9]) + RawPeer.frame(Array("m\(round)".utf8)) + RawPeer.ping()
+                let bytes =
+                    RawPeer.ping() + RawPeer.ping([9]) + RawPeer.frame(Array("m\(round)".utf8)) + RawPeer.ping()
                 for byte in bytes { try peer.send([byte]) }
                 message = try target.pull.receive()
                 #expect(message.string == "m\(round)")
@@ -206,7 +208,8 @@ extension Sockets {
             context.close()
         }
 
-        @Test("A peer of ZMTP 1.0 sends bodies of every size", arguments: Setup.engines, [10, 300, 40_000, 500_000])
+        @Test(
+            "A peer of ZMTP 1.0 sends bodies of every size", arguments: Setup.engines, [10, 300, 40_000, 500_000])
         func oldPeer(setup: Setup, size: Int) throws {
             let context = try setup.context()
             let pull = try PullSocket(context, .test { $0.receiveHighWaterMark = 1 })
@@ -218,7 +221,8 @@ extension Sockets {
                 return [0xFF] + (0..<8).map { UInt8(truncatingIfNeeded: length >> ((7 - $0) * 8)) } + [more] + body
             }
             let body = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 13) }
-            let bytes = frame([]) + [[UInt8]](repeating: frame([1, 2], more: 1) + frame(body), count: 5).flatMap { $0 }
+            let bytes =
+                frame([]) + [[UInt8]](repeating: frame([1, 2], more: 1) + frame(body), count: 5).flatMap { $0 }
             let sender = Worker { peer.pour(bytes) }
             for _ in 0..<5 {
                 let message = try pull.receive()

@@ -32,7 +32,11 @@ extension Sockets {
             try push.connect(endpoint)
             for number in 0..<10 { try push.send("\(number)") }
             // A caller-driven receiver does not shake hands while the sender closes: it must have come before.
-            if setup.drive == .callerDriven { _ = receiving.eventually { sending.letOthersWork(); return pull.statistics.peers.count == 1 } }
+            if setup.drive == .callerDriven {
+                _ = receiving.eventually {
+                    sending.letOthersWork(); return pull.statistics.peers.count == 1
+                }
+            }
             let report = sending.close(timeout: .seconds(5))
             #expect(report.isComplete && report.undelivered.isEmpty, "\(report)")
             for number in 0..<10 { #expect(try pull.receive().string == "\(number)") }

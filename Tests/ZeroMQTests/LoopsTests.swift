@@ -3,7 +3,9 @@ import ZeroMQ
 
 extension Sockets {
     @Suite("Several loops") struct LoopsTests {
-        @Test("Peers are spread over the loops, and every message arrives in its peer's order", arguments: Setup.background, [2, 3])
+        @Test(
+            "Peers are spread over the loops, and every message arrives in its peer's order",
+            arguments: Setup.background, [2, 3])
         func spread(setup: Setup, loops: Int) throws {
             let context = try setup.context(loops: loops)
             let pull = try PullSocket(context, .test)

@@ -9,7 +9,11 @@ extension Sockets {
         @Test("Without a peer a try-send accepts exactly the mark", arguments: Setup.all, marks)
         func unconnected(setup: Setup, mark: Int) throws {
             let context = try setup.context()
-            let push = try PushSocket(context, .test { $0.sendHighWaterMark = mark; $0.linger = .zero })
+            let push = try PushSocket(
+                context,
+                .test {
+                    $0.sendHighWaterMark = mark; $0.linger = .zero
+                })
             #expect(try push.trySend("nobody") == .full)
             try push.connect(setup.reserve())
             for number in 0..<mark { #expect(try push.trySend(Message("\(number)")) == .sent) }
@@ -34,7 +38,9 @@ extension Sockets {
             context.close()
         }
 
-        @Test("The receiver is never behind by more than its mark, and nothing is lost", arguments: Setup.connected, [1, 2, 10])
+        @Test(
+            "The receiver is never behind by more than its mark, and nothing is lost", arguments: Setup.connected,
+            [1, 2, 10])
         func receiveMark(setup: Setup, mark: Int) throws {
             let context = try setup.context()
             let pull = try PullSocket(context, .test { $0.receiveHighWaterMark = mark })
@@ -50,12 +56,21 @@ extension Sockets {
             context.close()
         }
 
-        @Test("A sender is held up while the receiver takes nothing, and goes on when it takes", arguments: Setup.connected)
+        @Test(
+            "A sender is held up while the receiver takes nothing, and goes on when it takes",
+            arguments: Setup.connected)
         func backPressure(setup: Setup) throws {
             let context = try setup.context()
             let pull = try PullSocket(
-                context, .test { $0.receiveHighWaterMark = 5; $0.kernelReceiveBuffer = 4096 })
-            let push = try PushSocket(context, .test { $0.sendHighWaterMark = 5; $0.kernelSendBuffer = 4096 })
+                context,
+                .test {
+                    $0.receiveHighWaterMark = 5; $0.kernelReceiveBuffer = 4096
+                })
+            let push = try PushSocket(
+                context,
+                .test {
+                    $0.sendHighWaterMark = 5; $0.kernelSendBuffer = 4096
+                })
             try push.connect(pull.bind(setup.wildcard))
             let body = [UInt8](repeating: 1, count: 20_000)
             var accepted = 0
@@ -81,7 +96,11 @@ extension Sockets {
         @Test("Byte marks hold sender and receiver; one message may go beyond", arguments: Setup.connected)
         func byteMarks(setup: Setup) throws {
             let context = try setup.context()
-            let push = try PushSocket(context, .test { $0.sendByteMark = 1000; $0.linger = .zero })
+            let push = try PushSocket(
+                context,
+                .test {
+                    $0.sendByteMark = 1000; $0.linger = .zero
+                })
             try push.connect(setup.reserve())
             let body = [UInt8](repeating: 1, count: 298)
             // 301 bytes each with the header of 9 for sizes above 255: 307.
@@ -101,7 +120,9 @@ extension Sockets {
             context.close()
         }
 
-        @Test("A blocked sender wakes when half the mark is free", arguments: Setup.background.filter { $0.wire == .inproc })
+        @Test(
+            "A blocked sender wakes when half the mark is free",
+            arguments: Setup.background.filter { $0.wire == .inproc })
         func wakesAtHalf(setup: Setup) throws {
             let context = try setup.context()
             let push = try PushSocket(context, .test { $0.sendHighWaterMark = 10 })

@@ -7,7 +7,9 @@ extension Sockets {
         func bytes(size: Int) {
             let bytes = (0..<size).map { UInt8(truncatingIfNeeded: $0) }
             let frame = Frame(bytes)
-            let filled = Frame(count: size) { room in for index in 0..<size { room[index] = UInt8(truncatingIfNeeded: index) } }
+            let filled = Frame(count: size) { room in
+                for index in 0..<size { room[index] = UInt8(truncatingIfNeeded: index) }
+            }
             #expect(frame.bytes == bytes && frame.count == size && frame.isEmpty == (size == 0))
             #expect(frame == filled && frame.hashValue == filled.hashValue)
             #expect(frame.withUnsafeBytes { Array($0) } == bytes)
@@ -58,7 +60,10 @@ extension Sockets {
                 let copies = [frame, frame, frame]
                 // Small bodies are copied into the frame, so the memory is free at once.
                 #expect(foreign.releases.value == (size <= 64 ? 1 : 0))
-                #expect(copies.allSatisfy { $0.count == size && $0.bytes.last == UInt8(truncatingIfNeeded: (size - 1) &* 3) })
+                #expect(
+                    copies.allSatisfy {
+                        $0.count == size && $0.bytes.last == UInt8(truncatingIfNeeded: (size - 1) &* 3)
+                    })
             }
             #expect(foreign.releases.value == 1)
         }
@@ -70,10 +75,13 @@ extension Sockets {
             let pull = try PullSocket(context, .test)
             try push.connect(pull.bind(setup.wildcard))
             let delivered = (0..<5).map { _ in Foreign(100_000) }
-            for (index, foreign) in delivered.enumerated() { try push.send([Frame("\(index)"), foreign.frame(), "end"]) }
+            for (index, foreign) in delivered.enumerated() {
+                try push.send([Frame("\(index)"), foreign.frame(), "end"])
+            }
             for index in 0..<5 {
                 let message = try pull.receive()
-                #expect(message[0].string == "\(index)" && message[1].count == 100_000 && message[2].string == "end")
+                #expect(
+                    message[0].string == "\(index)" && message[1].count == 100_000 && message[2].string == "end")
             }
             push.close()
             #expect(try pull.tryReceive() == nil)

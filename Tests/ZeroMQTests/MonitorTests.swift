@@ -38,7 +38,9 @@ extension Sockets {
             var failures: [SocketEvent.Kind] = []
             let isTold = context.eventually {
                 for monitor in monitors {
-                    while let event = monitor.poll() { if case .handshakeFailed = event.kind { failures.append(event.kind) } }
+                    while let event = monitor.poll() {
+                        if case .handshakeFailed = event.kind { failures.append(event.kind) }
+                    }
                 }
                 return failures.contains(.handshakeFailed(.incompatibleSocketTypes))
             }
@@ -64,7 +66,10 @@ extension Sockets {
             let context = try setup.context()
             let pull = try PullSocket(context, .test)
             let monitor = pull.monitor()
-            let events = Task { var kinds: [SocketEvent.Kind] = []; for await event in monitor { kinds.append(event.kind) }; return kinds }
+            let events = Task {
+                var kinds: [SocketEvent.Kind] = []; for await event in monitor { kinds.append(event.kind) };
+                return kinds
+            }
             try pull.bind(setup.wildcard)
             pull.close()
             #expect(await events.value == [.listening, .closed])

@@ -14,13 +14,18 @@ extension Sockets {
                 try push.send(message)
                 #expect(try pull.receive() == message)
             }
-            let mixed: Message = ["", Frame([UInt8](repeating: 1, count: 100_000)), "", Frame([UInt8](repeating: 2, count: 40_000)), "end"]
+            let mixed: Message = [
+                "", Frame([UInt8](repeating: 1, count: 100_000)), "", Frame([UInt8](repeating: 2, count: 40_000)),
+                "end",
+            ]
             try push.send(mixed)
             #expect(try pull.receive() == mixed)
             context.close()
         }
 
-        @Test("Nothing of a message whose peer dies midway is delivered; it is counted once", arguments: Setup.engines)
+        @Test(
+            "Nothing of a message whose peer dies midway is delivered; it is counted once", arguments: Setup.engines
+        )
         func peerDies(setup: Setup) throws {
             let context = try setup.context()
             let pull = try PullSocket(context, .test)

@@ -54,7 +54,9 @@ extension Sockets {
             run.timesOut ? .after(.microseconds(Int.random(in: 0...200, using: &generator))) : nil
         }
 
-        @Test("Applications on both ends (inproc): every message once, in order, whatever the mark", arguments: Run.all)
+        @Test(
+            "Applications on both ends (inproc): every message once, in order, whatever the mark",
+            arguments: Run.all)
         func applications(run: Run) {
             let messages = run.mark == 0 || run.mark == 1000 ? 30_000 : 8_000
             print("pipe stress seed \(Self.seed)")
@@ -65,7 +67,8 @@ extension Sockets {
             for producer in 0..<run.producers {
                 let half = Half()
                 let peer = Peer(
-                    id: UInt64(producer), endpoint: "", address: nil, socketType: nil, routingID: Frame(), outbound: nil)
+                    id: UInt64(producer), endpoint: "", address: nil, socketType: nil, routingID: Frame(),
+                    outbound: nil)
                 let pipe = Pipe(
                     mark: run.mark, byteMark: 0, pool: half.pool, readerList: consumer.receiver.pointee.list,
                     writerList: half.sender.pointee.list, peer: peer)
@@ -124,7 +127,9 @@ extension Sockets {
             #expect(wrong.load(ordering: .relaxed) == 0, "seed \(Self.seed)")
         }
 
-        @Test("A loop on the consuming end (sends cut anywhere, losses, seizing): every message once", arguments: Run.all)
+        @Test(
+            "A loop on the consuming end (sends cut anywhere, losses, seizing): every message once",
+            arguments: Run.all)
         func loop(run: Run) {
             let messages = run.mark == 0 || run.mark == 1000 ? 30_000 : 8_000
             print("pipe stress seed \(Self.seed)")
@@ -134,7 +139,8 @@ extension Sockets {
             let pipes = (0..<run.producers).map { producer -> (Half, Pipe) in
                 let half = Half()
                 let peer = Peer(
-                    id: UInt64(producer), endpoint: "", address: nil, socketType: nil, routingID: Frame(), outbound: nil)
+                    id: UInt64(producer), endpoint: "", address: nil, socketType: nil, routingID: Frame(),
+                    outbound: nil)
                 return (
                     half,
                     Pipe(
@@ -204,7 +210,9 @@ extension Sockets {
                                 continue
                             }
                             let (elements, bytes) = pipe.reader.pointee.gather(into: gathered, limit: 1 << 16)
-                            let taken = Bool.random(using: &generator) ? bytes : Int.random(in: 1...bytes, using: &generator)
+                            let taken =
+                                Bool.random(using: &generator)
+                                ? bytes : Int.random(in: 1...bytes, using: &generator)
                             var left = taken
                             for element in gathered[..<elements] {
                                 let part = min(left, element.count)
@@ -215,7 +223,9 @@ extension Sockets {
                             if pipe.reader.pointee.advance(taken) { pipe.writerList.wake(pipe.notifyWriter(.room)) }
                             var at = 0
                             while received[index].count - at >= 10 {
-                                let value = received[index][(at + 2)..<(at + 10)].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+                                let value = received[index][(at + 2)..<(at + 10)].reversed().reduce(UInt64(0)) {
+                                    $0 << 8 | UInt64($1)
+                                }
                                 if value != counts[index] { wrong.add(1, ordering: .relaxed) }
                                 counts[index] += 1
                                 at += 10

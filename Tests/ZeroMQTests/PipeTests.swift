@@ -56,7 +56,8 @@ extension Sockets {
                     for flags: UInt64 in [0, 1, 15, 31] {
                         let word = PipeWord(position: position, count: count, flags: flags)
                         #expect(word.position == position && word.count == count && word.rawValue & 31 == flags)
-                        #expect(PipeWord(position: position + 1 << 34, count: count + 1 << 25, flags: flags) == word)
+                        #expect(
+                            PipeWord(position: position + 1 << 34, count: count + 1 << 25, flags: flags) == word)
                     }
                 }
             }
@@ -117,7 +118,9 @@ extension Sockets {
                 while bench.look() > 0 {
                     let (elements, bytes) = bench.pipe.reader.pointee.gather(into: list, limit: 1 << 20)
                     let taken = Int.random(in: 1...bytes, using: &generator)
-                    let lent = (0..<elements).flatMap { Array(UnsafeRawBufferPointer(start: list[$0].start, count: list[$0].count)) }
+                    let lent = (0..<elements).flatMap {
+                        Array(UnsafeRawBufferPointer(start: list[$0].start, count: list[$0].count))
+                    }
                     sent += lent[..<taken]
                     _ = bench.pipe.reader.pointee.advance(taken)
                 }
@@ -127,7 +130,9 @@ extension Sockets {
             #expect(sent == written)
         }
 
-        @Test("A chain of chunks and bodies, sent in pieces cut anywhere and sent again after a loss, is the same bytes")
+        @Test(
+            "A chain of chunks and bodies, sent in pieces cut anywhere and sent again after a loss, is the same bytes"
+        )
         func chains() throws {
             for seed in UInt64(1)...40 {
                 var generator = SeededGenerator(seed: seed)
@@ -136,7 +141,8 @@ extension Sockets {
                 var messages: [[UInt8]] = []
                 /// What the present connection has received of `messages[settled...]`.
                 var (settled, received): (Int, [UInt8]) = (0, [])
-                let list = UnsafeMutableBufferPointer<SendPart>.allocate(capacity: Int.random(in: 1...5, using: &generator))
+                let list = UnsafeMutableBufferPointer<SendPart>.allocate(
+                    capacity: Int.random(in: 1...5, using: &generator))
                 defer { list.deallocate() }
                 var isConsumer = false
                 for _ in 0..<60 {
@@ -172,7 +178,8 @@ extension Sockets {
                             Array(UnsafeRawBufferPointer(start: list[$0].start, count: list[$0].count))
                         }
                         #expect(lent.count == bytes)
-                        let taken = Bool.random(using: &generator) ? bytes : Int.random(in: 1...bytes, using: &generator)
+                        let taken =
+                            Bool.random(using: &generator) ? bytes : Int.random(in: 1...bytes, using: &generator)
                         received += lent[..<taken]
                         _ = bench.pipe.reader.pointee.advance(taken)
                         while settled < messages.count, received.count >= messages[settled].count {
@@ -182,7 +189,8 @@ extension Sockets {
                             settled += 1
                         }
                         try #require(
-                            bench.pipe.queued.messages == messages.count - settled, "seed \(seed), message \(settled)")
+                            bench.pipe.queued.messages == messages.count - settled,
+                            "seed \(seed), message \(settled)")
                         #expect(bench.isAtBoundary == received.isEmpty)
                     }
                 }

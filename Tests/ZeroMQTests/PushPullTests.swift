@@ -12,7 +12,9 @@ extension Sockets {
             try push.connect(pull.bind(setup.wildcard))
             for lot in 0..<20 {
                 for number in lot * 250..<(lot + 1) * 250 { try push.send("message \(number)") }
-                for number in lot * 250..<(lot + 1) * 250 { #expect(try pull.receive().string == "message \(number)") }
+                for number in lot * 250..<(lot + 1) * 250 {
+                    #expect(try pull.receive().string == "message \(number)")
+                }
             }
             #expect(try pull.tryReceive() == nil)
             #expect(context.close().description == "closed")
@@ -24,9 +26,13 @@ extension Sockets {
             let pull = try PullSocket(context, .test)
             let push = try PushSocket(context, .test)
             try push.connect(pull.bind(setup.wildcard))
-            for size in [0, 1, 63, 64, 65, 254, 255, 256, 1023, 8192, 32767, 32768, 65535, 65536, 1 << 20, 3_000_000] {
+            for size in [
+                0, 1, 63, 64, 65, 254, 255, 256, 1023, 8192, 32767, 32768, 65535, 65536, 1 << 20, 3_000_000,
+            ] {
                 var body = [UInt8](repeating: UInt8(truncatingIfNeeded: size), count: size)
-                for index in stride(from: 0, to: size, by: 1 + size / 500) { body[index] = UInt8(truncatingIfNeeded: index) }
+                for index in stride(from: 0, to: size, by: 1 + size / 500) {
+                    body[index] = UInt8(truncatingIfNeeded: index)
+                }
                 // By reference from 32 KiB up, and copied out of an array.
                 try push.send(Message(body))
                 try push.send(body)
@@ -66,7 +72,8 @@ extension Sockets {
             let push = try PushSocket(context, .test)
             let peer = try RawPeer(push.bind(setup.wildcard))
             try peer.shakeHands(as: "PULL")
-            try peer.send(RawPeer.frame([1, 2, 3]) + RawPeer.ping([9]) + RawPeer.frame([UInt8](repeating: 1, count: 300)))
+            try peer.send(
+                RawPeer.frame([1, 2, 3]) + RawPeer.ping([9]) + RawPeer.frame([UInt8](repeating: 1, count: 300)))
             let pong = try peer.receiveFrame()
             #expect(pong.flags == 4 && pong.body == [4] + Array("PONG".utf8) + [9])
             try push.send("still there")

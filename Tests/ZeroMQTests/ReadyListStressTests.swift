@@ -10,7 +10,9 @@ extension Sockets {
     @Suite("Ready lists") struct ReadyListStressTests {
         static let seed = UInt64.random(in: 0...(.max))
 
-        @Test("No push is missed, with several producers, nodes of several edges, and time-outs", arguments: [false, true])
+        @Test(
+            "No push is missed, with several producers, nodes of several edges, and time-outs",
+            arguments: [false, true])
         func pushes(timesOut: Bool) {
             print("ready list stress seed \(Self.seed)")
             let list = ReadyList()
@@ -44,7 +46,8 @@ extension Sockets {
                         guard !any else { continue }
                         sleeps.add(1, ordering: .relaxed)
                         _ = list.sleep(
-                            until: timesOut ? .after(.microseconds(Int.random(in: 0...100, using: &generator))) : nil)
+                            until: timesOut
+                                ? .after(.microseconds(Int.random(in: 0...100, using: &generator))) : nil)
                     }
                 })
             for worker in workers { #expect(worker.join(within: 30), "a wake-up was lost: seed \(Self.seed)") }

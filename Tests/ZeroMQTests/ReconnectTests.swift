@@ -86,14 +86,17 @@ extension Sockets {
             let monitor = push.monitor()
             try push.connect(setup.reserve())
             for expected in [2, 4, 8, 16, 16, 16] {
-                let event = try context.await(monitor, "retry") { if case .connectRetried = $0 { true } else { false } }
+                let event = try context.await(monitor, "retry") {
+                    if case .connectRetried = $0 { true } else { false }
+                }
                 guard case .connectRetried(let pause) = event.kind else { continue }
                 #expect(pause >= .milliseconds(expected) && pause <= .milliseconds(expected) * 5 / 4, "\(pause)")
             }
             context.close()
         }
 
-        @Test("Immediate sockets queue for nobody, and lose what a dead peer had queued", arguments: Setup.connected)
+        @Test(
+            "Immediate sockets queue for nobody, and lose what a dead peer had queued", arguments: Setup.connected)
         func immediate(setup: Setup) throws {
             let context = try setup.context()
             let endpoint = try setup.reserve()

@@ -3,7 +3,8 @@ import ZeroMQ
 
 extension Sockets {
     @Suite("Routing ids") struct RoutingTests {
-        @Test("A message to nobody is dropped and counted, or refused where that is mandatory", arguments: Setup.all)
+        @Test(
+            "A message to nobody is dropped and counted, or refused where that is mandatory", arguments: Setup.all)
         func nobody(setup: Setup) throws {
             let context = try setup.context()
             let careless = try RouterSocket(context, .test)
@@ -20,8 +21,16 @@ extension Sockets {
         func fullPeer(isMandatory: Bool) throws {
             let setup = Setup(wire: .inproc)
             let context = try setup.context()
-            let router = try RouterSocket(context, .test { $0.isRouterMandatory = isMandatory; $0.sendHighWaterMark = 2 })
-            let dealer = try DealerSocket(context, .test { $0.routingID = "d"; $0.receiveHighWaterMark = 3 })
+            let router = try RouterSocket(
+                context,
+                .test {
+                    $0.isRouterMandatory = isMandatory; $0.sendHighWaterMark = 2
+                })
+            let dealer = try DealerSocket(
+                context,
+                .test {
+                    $0.routingID = "d"; $0.receiveHighWaterMark = 3
+                })
             try router.bind("inproc://full")
             try dealer.connect("inproc://full")
             for number in 0..<5 { #expect(try router.trySend(["d", Frame("\(number)")]) == .sent) }
@@ -36,8 +45,16 @@ extension Sockets {
         @Test("A mandatory ROUTER waits for a peer at its mark", arguments: Setup.engines)
         func waitsForPeer(setup: Setup) throws {
             let context = try setup.context()
-            let router = try RouterSocket(context, .test { $0.isRouterMandatory = true; $0.sendHighWaterMark = 2 })
-            let dealer = try DealerSocket(context, .test { $0.routingID = "d"; $0.receiveHighWaterMark = 2 })
+            let router = try RouterSocket(
+                context,
+                .test {
+                    $0.isRouterMandatory = true; $0.sendHighWaterMark = 2
+                })
+            let dealer = try DealerSocket(
+                context,
+                .test {
+                    $0.routingID = "d"; $0.receiveHighWaterMark = 2
+                })
             try router.bind("inproc://wait")
             try dealer.connect("inproc://wait")
             let worker = Worker { for number in 0..<100 { try? router.send(["d", Frame("\(number)")]) } }

@@ -35,7 +35,9 @@ extension Sockets {
             let context = try setup.context()
             let pull = try PullSocket(context)
             let code = Shared<ZeroMQError.Code?>(nil)
-            let worker = Worker { do { _ = try pull.receive() } catch { code.value = (error as! ZeroMQError).code } }
+            let worker = Worker {
+                do { _ = try pull.receive() } catch { code.value = (error as! ZeroMQError).code }
+            }
             context.letOthersWork()
             pull.close()
             #expect(worker.join(within: 10))
@@ -58,7 +60,9 @@ extension Sockets {
                 code { _ = try await pull.receive() },
                 code { try await push.send("nobody", until: .after(.seconds(60))) },
             ]
-            let listening = Task { var count = 0; for await _ in pull.monitor() { count += 1 }; return count }
+            let listening = Task {
+                var count = 0; for await _ in pull.monitor() { count += 1 }; return count
+            }
             await Task.yield()
             let closing = Task.detached { context.close(timeout: .seconds(5)) }
             for wait in waits { #expect(await wait.value == .contextClosed) }
@@ -81,7 +85,9 @@ extension Sockets {
             await Task.yield()
             let closing = Worker { context.close(timeout: .seconds(5)) }
             let ended = Shared(false)
-            let watcher = Task { let code = await task.value; ended.value = true; return code }
+            let watcher = Task {
+                let code = await task.value; ended.value = true; return code
+            }
             let cameBack = Worker { while !ended.value { sched_yield() } }
             #expect(closing.join(within: 10))
             #expect(cameBack.join(within: 10), "the task is left behind on an executor without a loop")
@@ -96,7 +102,11 @@ extension Sockets {
                 let lonely = try PushSocket(context, .test { $0.linger = linger })
                 try lonely.connect(setup.reserve())
                 try lonely.send("x")
-                let pull = try PullSocket(context, .test { $0.linger = linger; $0.receiveHighWaterMark = 1 })
+                let pull = try PullSocket(
+                    context,
+                    .test {
+                        $0.linger = linger; $0.receiveHighWaterMark = 1
+                    })
                 let endpoint = try pull.bind(setup.wire == .inproc ? "inproc://other" : setup.wildcard)
                 let push = try PushSocket(context, .test { $0.linger = linger })
                 try push.connect(endpoint)
@@ -129,7 +139,7 @@ extension Sockets {
 
         @Test("Calls that race with the context's end get errors, never a trap", arguments: Setup.engines)
         func races(setup: Setup) throws {
-            for _ in 0..<20 {
+            for _ in 0..<6 {
                 let context = try setup.context()
                 let pull = try PullSocket(context)
                 let workers = (0..<2).map { _ in
@@ -144,7 +154,7 @@ extension Sockets {
                         } catch {}
                     }
                 }
-                _ = context.eventually(within: .milliseconds(500)) { pull.statistics.peers.count > 2 }
+                _ = context.eventually(within: .milliseconds(100)) { pull.statistics.peers.count > 2 }
                 #expect(context.close(timeout: .seconds(5)).isComplete)
                 for worker in workers { #expect(worker.join(within: 10)) }
             }
@@ -155,7 +165,9 @@ extension Sockets {
             let context = try Setup(engine: engine, drive: .callerDriven).context()
             let pull = try PullSocket(context, .test)
             let code = Shared<ZeroMQError.Code?>(nil)
-            let worker = Worker { do { _ = try pull.receive() } catch { code.value = (error as! ZeroMQError).code } }
+            let worker = Worker {
+                do { _ = try pull.receive() } catch { code.value = (error as! ZeroMQError).code }
+            }
             #expect(worker.join(within: 10))
             #expect(code.value == .wrongThread)
             context.close()

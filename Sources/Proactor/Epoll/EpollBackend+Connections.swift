@@ -10,6 +10,7 @@ extension EpollBackend {
     static var retryPause: Int64 { 10 }
 
     /// Tries at once; goes on with each edge.
+    @discardableResult
     public mutating func accept(_ listener: Handle, multishot: Bool) -> Token {
         var operation = PendingOperation(kind: .accept, continues: multishot)
         operation.token = begin(listener, .accept, occupying: .receiving)
@@ -49,6 +50,7 @@ extension EpollBackend {
     // MARK: Connecting
 
     /// Starts at once; after the edge the same call tells the outcome.
+    @discardableResult
     public mutating func connect(_ socket: Handle, to address: SocketAddress) -> Token {
         var operation = PendingOperation(kind: .connect)
         operation.token = begin(socket, .connect, occupying: .sending)

@@ -4,6 +4,7 @@ import Glibc
 /// Datagrams: one call, one message, with its address.
 extension EpollBackend {
     /// Tries at once where a datagram is believed to be there.
+    @discardableResult
     public mutating func receiveDatagram(_ socket: Handle, into memory: UnsafeMutableRawBufferPointer) -> Token {
         var operation = PendingOperation(kind: .receiveDatagram)
         operation.token = begin(socket, .receive, occupying: .receiving)
@@ -21,6 +22,7 @@ extension EpollBackend {
     }
 
     /// Tries at once.
+    @discardableResult
     public mutating func sendDatagram(
         _ socket: Handle, _ bytes: UnsafeRawBufferPointer, to address: SocketAddress
     ) -> Token {

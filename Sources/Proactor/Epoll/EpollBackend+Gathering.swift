@@ -1,6 +1,7 @@
 /// Sending from a list.
 extension EpollBackend {
     /// Tries at once; continuing advances the list in place.
+    @discardableResult
     public mutating func send(
         _ socket: Handle, gather list: UnsafeMutableBufferPointer<SendPart>, toCompletion: Bool
     ) -> Token {

@@ -120,6 +120,7 @@ extension EpollBackend {
     // MARK: Closing
 
     /// Cancels now; leaves the set, shuts down and closes when the completion is delivered.
+    @discardableResult
     public mutating func close(_ handle: Handle) -> Token {
         let token = begin(handle, .close, occupying: .closing)
         cancelAll(handle)

@@ -4,6 +4,7 @@ import Glibc
 /// Waiting for readiness itself.
 extension EpollBackend {
     /// Asks poll(2) at once, then after each edge.
+    @discardableResult
     public mutating func poll(_ handle: Handle, for events: PollEvents) -> Token {
         let token = begin(handle, .poll, occupying: .polling)
         let record = slots.record(handle)

@@ -4,6 +4,7 @@ import Glibc
 /// Receiving: into the caller's memory, or into buffers lent from the pool only when bytes are there.
 extension EpollBackend {
     /// Tries at once where bytes are believed to be there.
+    @discardableResult
     public mutating func receive(
         _ socket: Handle, into memory: UnsafeMutableRawBufferPointer, untilFull: Bool
     ) -> Token {
@@ -15,6 +16,7 @@ extension EpollBackend {
     }
 
     /// Takes a buffer for each try, and gives it back where nothing is there.
+    @discardableResult
     public mutating func receive(_ socket: Handle, multishot: Bool) -> Token {
         var operation = PendingOperation(kind: .lend, continues: multishot)
         operation.token = begin(socket, .receive, occupying: .receiving)

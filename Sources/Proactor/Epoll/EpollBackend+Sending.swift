@@ -4,6 +4,7 @@ import Glibc
 /// Sending: from one block or a gather list, partial or to completion, with or without a completion.
 extension EpollBackend {
     /// Tries at once where room is believed to be there.
+    @discardableResult
     public mutating func send(_ socket: Handle, _ bytes: UnsafeRawBufferPointer, toCompletion: Bool) -> Token {
         var operation = PendingOperation(kind: .send, continues: toCompletion)
         operation.token = begin(socket, .send, occupying: .sending)

@@ -6,6 +6,7 @@ extension EpollBackend {
     private enum Look { case nothing, events, woken, interrupted }
 
     /// In user space: all timers share the kernel wait.
+    @discardableResult
     public mutating func startTimer(at deadline: Deadline, every interval: Duration?) -> Token {
         counters.submissions += 1
         return timers.start(at: deadline, every: interval)

@@ -194,7 +194,7 @@ extension RingEngine {
             PollEvents(rawValue: UInt32(socket.poll.pointee.count)).union([.error, .hangUp]).rawValue)
         let ready = entry.result & wanted
         // With nothing else to tell it would end again at once: it rests instead of turning in circles.
-        guard ready != 0 || isCancelled else { return rest(socket.poll, for: Self.retryPause) }
+        guard ready != 0 || isCancelled else { return rest(socket.poll, for: Self.halfClosedPause) }
         finish(socket.poll, ready != 0 ? ready : -ECANCELED, into: &batch)
     }
 }

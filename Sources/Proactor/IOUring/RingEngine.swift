@@ -56,6 +56,9 @@ struct RingEngine: ~Copyable {
     /// Pause before another try where nothing tells that there is room (a full queue of a Unix-domain socket).
     static var retryPause: Duration { .milliseconds(2) }
 
+    /// Pause of a poll that the kernel ends at once because the peer's direction is over: it may last, so longer.
+    static var halfClosedPause: Duration { .milliseconds(10) }
+
     /// Engines whose memory was given up because the kernel did not hand it back in time.
     static let abandoned = Atomic<Int>(0)
 

@@ -1,5 +1,4 @@
 import Proactor
-import Synchronization
 import ZMTP
 
 /// One loop: a backend, and everything that lives on its thread. Nothing in here is shared; others come in through
@@ -27,8 +26,9 @@ final class Loop<B: Backend & ~Copyable> {
     private var members: [ObjectIdentifier: Members] = [:]
     private var alarms: [UInt64: Token] = [:]
     private(set) var isStopped = false
-    /// Caller-driven loops never sleep in somebody else's name, so nothing has to wake them.
-    private let isCallerDriven: Bool
+    private var departures = 0
+    /// After so many connections have gone, the heap gives back what they held.
+    private static var departuresPerTrim: Int { 1000 }
 
     /// Who started the operations on a handle.
     enum Owner {
@@ -64,13 +64,12 @@ final class Loop<B: Backend & ~Copyable> {
         var isEmpty: Bool { listeners.isEmpty && dialers.isEmpty && sessions.isEmpty }
     }
 
-    init(backend: consuming B, context: ContextCore, isCallerDriven: Bool) {
-        let door = LoopDoor(waker: isCallerDriven ? nil : backend.waker)
+    init(backend: consuming B, context: ContextCore) {
+        let door = LoopDoor(waker: backend.waker)
         self.door = door
         executor = LoopExecutor { [door] in door.nudge() }
         self.backend = backend
         self.context = context
-        self.isCallerDriven = isCallerDriven
         batch = CompletionBatch(capacity: 256)
     }
 
@@ -287,6 +286,11 @@ final class Loop<B: Backend & ~Copyable> {
         member(session.core) { $0.sessions[ObjectIdentifier(session)] = nil }
         session.dialer?.lost(session, on: self)
         settle(session.core)
+        departures += 1
+        if departures >= Self.departuresPerTrim {
+            departures = 0
+            HeapMemory.trim()
+        }
     }
 
     func ended(_ listener: Listener, _ handle: Handle) {

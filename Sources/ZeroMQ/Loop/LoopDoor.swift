@@ -1,5 +1,4 @@
 import Proactor
-import Synchronization
 
 /// All that may be asked of a loop by others.
 enum LoopCommand: Sendable {
@@ -38,7 +37,7 @@ enum LoopCommand: Sendable {
 final class LoopDoor: Sendable {
     let list: ReadyList
     /// Runs Swift tasks on the loop's thread.
-    private let mail = Mutex(Mail())
+    private let mail = Locked(Mail())
     private let call: CallNode
 
     private struct Mail {

@@ -13,7 +13,7 @@ final class LoopThread: Sendable {
     typealias Body = @Sendable ((LoopDoor, LoopExecutor) -> Void) throws(ProactorError) -> Void
 
     private let name: String
-    private let phase = Mutex(Phase.pending)
+    private let phase = Locked(Phase.pending)
     private let thread = Atomic<UInt>(0)
     private let progress = FutexCounter()
 

@@ -27,8 +27,9 @@ final class Outflow {
     private var translated = 0
 
     var hasControl: Bool { !control.isEmpty }
-    /// Whether something is in flight or waits to be sent.
-    var hasWork: Bool { isSending || isConsumer || hasControl }
+    /// Whether something is in flight or waits to be sent. What is published counts even if its news has not come:
+    /// an order may overtake the news of a pipe, since orders have one node in the list for all of them.
+    var hasWork: Bool { isSending || isConsumer || hasControl || (pipe?.queued.messages ?? 0) > 0 }
 
     func open(_ pipe: Pipe?, framing: PeerInfo.Framing) {
         self.pipe = pipe

@@ -122,9 +122,7 @@ final class Session {
             outflow.open(connection.outbound, framing: info.framing)
             connection.outbound?.server = .session(self)
             if let dialer { dialer.established() }
-            if dialer?.pipe == nil, let pipe = connection.outbound {
-                loop.wake(pipe.writerList, pipe.notifyWriter(.attached))
-            } else if let dialer, dialer.isConsumer {
+            if let dialer, dialer.pipe != nil, dialer.isConsumer {
                 // The pipe filled while nobody was connected.
                 outflow.isConsumer = true
                 dialer.isConsumer = false
@@ -135,7 +133,12 @@ final class Session {
 
     func handshakeTimedOut<B: Backend & ~Copyable>(on loop: Loop<B>) {
         handshakeTimer = nil
-        if phase == .handshaking { end(.handshakeTimedOut, on: loop) } else { drained(on: loop) }
+        switch phase {
+        case .handshaking: end(.handshakeTimedOut, on: loop)
+        // The last words to a peer that failed it could not be sent.
+        case .finishing: end(farewell, on: loop)
+        case .running, .closing: break
+        }
     }
 
     // MARK: Commands of the peer
@@ -177,7 +180,7 @@ final class Session {
 
     /// Everything queued went, in a session that is finishing.
     func drained<B: Backend & ~Copyable>(on loop: Loop<B>) {
-        if phase == .finishing { end(farewell, on: loop) }
+        if phase == .finishing, !outflow.hasWork { end(farewell, on: loop) }
     }
 
     /// Ends the connection for the reason given. Further completions only free what they hold.

@@ -60,8 +60,7 @@ final class ReadyList: @unchecked Sendable {
 
     private let head: UnsafeMutablePointer<Atomic<UInt>>
     private var suspended: UnsafeContinuation<Void, Never>?
-    /// Wakes a loop out of its wait; nil where a thread sleeps on the futex, or where the loop's own thread is the
-    /// only pusher that matters (caller-driven).
+    /// Wakes a loop out of its wait; nil where a thread sleeps on the futex.
     private let waker: Waker?
 
     init(waker: Waker? = nil) {

@@ -139,6 +139,20 @@ extension ReceivingSocket {
     }
 }
 
+extension SocketCore {
+    /// A message that is there already, from the only readable peer: no suspension, no call that could suspend.
+    @inline(__always)
+    fileprivate func takeFromSole() -> Message? {
+        guard isPlainReceiver, isOpen else { return nil }
+        receiver.pointee.enter()
+        defer { receiver.pointee.leave() }
+        guard let reader = receiver.pointee.soleWithMessage() else { return nil }
+        let message = reader.pointee.takeMessage()
+        receiver.pointee.finishSole(reader)
+        return message
+    }
+}
+
 extension PipeReader {
     /// The next message, kept.
     @inline(__always)
@@ -175,11 +189,13 @@ public struct MessageSequence: AsyncSequence, Sendable {
     /// Takes messages one by one.
     public struct Iterator: AsyncIteratorProtocol {
         let socket: any ReceivingSocket
+        let core: SocketCore
 
         /// The next message; nil when the socket or its context was closed, or the task is cancelled.
         public mutating func next(
             isolation actor: isolated (any Actor)? = #isolation
         ) async throws(ZeroMQError) -> Message? {
+            if let message = core.takeFromSole() { return message }
             do throws(ZeroMQError) {
                 return try await socket.receive()
             } catch {
@@ -197,5 +213,5 @@ public struct MessageSequence: AsyncSequence, Sendable {
     }
 
     /// Begins to take messages.
-    public func makeAsyncIterator() -> Iterator { Iterator(socket: socket) }
+    public func makeAsyncIterator() -> Iterator { Iterator(socket: socket, core: socket.core) }
 }

@@ -1,5 +1,4 @@
 import Proactor
-import Synchronization
 public import ZMTP
 
 /// What all sockets have: endpoints, options, events, statistics, an end.

@@ -39,15 +39,15 @@ final class SocketCore: @unchecked Sendable {
     let isPlainReceiver: Bool
     /// `open` until `close` or the context's end.
     let phase = Atomic<Phase>(.open)
-    let registry = Mutex(Registry())
+    let registry = Locked(Registry())
     /// Loops that still hold something of this socket after `close`.
     let loopsLeft = Atomic<Int>(0)
     private let wakeSender = CallNode()
     private let wakeReceiver = CallNode()
 
     /// Endpoints, peers and addresses. Changed when connections come and go; read by name on ROUTER's send path.
-    struct Registry {
-        struct Entry {
+    struct Registry: Sendable {
+        struct Entry: Sendable {
             let id: UInt64
             let text: String
             let door: LoopDoor?
@@ -55,7 +55,7 @@ final class SocketCore: @unchecked Sendable {
             /// The queue that is kept while the peer is away.
             let pipe: Pipe?
         }
-        struct Connection {
+        struct Connection: Sendable {
             let peer: Peer
             let inbound: Pipe?
             let outbound: Pipe?
@@ -199,7 +199,15 @@ final class SocketCore: @unchecked Sendable {
     ) -> Admission {
         admit(
             arrival, door: door,
-            outbound: { outbound ?? (self.type.sends ? self.makeOutbound(readerList: readerList) : nil) },
+            outbound: {
+                if let outbound { return outbound }
+                guard self.type.sends else { return nil }
+                // Who sees the peer in the statistics finds its pipe among the news. The loop that serves the pipe is
+                // the one that runs this, so the pipe has its server before it can have bytes.
+                let made = self.makeOutbound(readerList: readerList)
+                made.writerList.wake(made.notifyWriter(.attached))
+                return made
+            },
             inbound: { self.type.receives ? makeInbound($0) : nil })
     }
 

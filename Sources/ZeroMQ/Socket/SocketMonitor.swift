@@ -1,5 +1,4 @@
 public import Proactor
-import Synchronization
 public import ZMTP
 
 /// Something that happened to a socket's connections.
@@ -60,7 +59,7 @@ public final class SocketMonitor: Sendable, AsyncSequence {
         var waiter: UnsafeContinuation<SocketEvent?, Never>?
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let bound: Int
 
     init(bound: Int) { self.bound = bound }

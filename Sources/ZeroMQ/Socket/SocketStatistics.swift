@@ -1,4 +1,4 @@
-import Synchronization
+import Proactor
 
 /// What a socket holds and has lost, at one moment. Reading it disturbs nobody.
 public struct SocketStatistics: Sendable {

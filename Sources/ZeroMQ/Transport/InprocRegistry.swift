@@ -1,4 +1,4 @@
-import Synchronization
+import Proactor
 import ZMTP
 
 /// Names within a context: sockets of one process joined pipe to pipe, without a loop. Binding and connecting may
@@ -17,7 +17,7 @@ final class InprocRegistry: Sendable {
         var waiting: [String: [Waiting]] = [:]
     }
 
-    private let names = Mutex(Names())
+    private let names = Locked(Names())
 
     func bind(_ name: String, _ core: SocketCore) throws(ZeroMQError) {
         let waiting = names.withLock { names -> [Waiting]? in

@@ -118,13 +118,16 @@ final class RawPeer: Sendable {
         func property(_ name: String, _ value: String) -> [UInt8] {
             [UInt8(name.utf8.count)] + Array(name.utf8) + [0, 0, 0, UInt8(value.utf8.count)] + Array(value.utf8)
         }
-        let body = [5] + Array("READY".utf8) + property("Socket-Type", type)
+        let body =
+            [5] + Array("READY".utf8) + property("Socket-Type", type)
             + (identity.map { property("Identity", $0) } ?? [])
         return frame(body, flags: 4)
     }
 
     /// PING with time-to-live 0 and a context.
-    static func ping(_ context: [UInt8] = []) -> [UInt8] { frame([4] + Array("PING".utf8) + [0, 0] + context, flags: 4) }
+    static func ping(_ context: [UInt8] = []) -> [UInt8] {
+        frame([4] + Array("PING".utf8) + [0, 0] + context, flags: 4)
+    }
 
     /// Receives one frame.
     func receiveFrame() throws -> (flags: UInt8, body: [UInt8]) {
@@ -168,7 +171,9 @@ final class RawServer {
     func accept() throws -> RawPeer {
         var accepted = Glibc.accept(number, nil, nil)
         while accepted < 0, errno == EINTR { accepted = Glibc.accept(number, nil, nil) }
-        guard accepted >= 0 else { throw RawPeer.Failure(description: "accept: \(String(cString: strerror(errno)))") }
+        guard accepted >= 0 else {
+            throw RawPeer.Failure(description: "accept: \(String(cString: strerror(errno)))")
+        }
         return RawPeer(adopting: accepted)
     }
 }
