@@ -50,9 +50,9 @@ struct PipeReader: ~Copyable {
     mutating func look() -> Int {
         published = PipeWord(rawValue: words.pointee.data.load(ordering: .acquiring))
         let available = Int((published.position &- position) & PipeWord.positionMask)
-        if available > 0, serial != words.pointee.firstSerial {
-            serial = words.pointee.firstSerial
-            head = words.pointee.first
+        if available > 0, serial != PipeWords.first(of: words).pointee.serial {
+            serial = PipeWords.first(of: words).pointee.serial
+            head = PipeWords.first(of: words).pointee.segment
             offset = 0
             boundary = head
             boundaryOffset = 0
@@ -70,7 +70,7 @@ struct PipeReader: ~Copyable {
         let isBare = published.has(PipeWord.bare)
         let frees = !isBusy && !isBare
         // A writer that lets go of a resting pipe frees the chain, so it must know where the chain begins by now.
-        if isBusy, !isBare { words.pointee.first = head }
+        if isBusy, !isBare { PipeWords.first(of: words).pointee.segment = head }
         let resting = published.rawValue & ~PipeWord.want | PipeWord.idle | (frees ? PipeWord.bare : 0)
         let (exchanged, _) = words.pointee.data.compareExchange(
             expected: published.rawValue, desired: resting, ordering: .acquiringAndReleasing)
@@ -129,7 +129,9 @@ struct PipeReader: ~Copyable {
         guard data & PipeWord.bare == 0 else { return }
         _ = look()
         var segment = boundary ?? head
-        if segment == nil || serial != words.pointee.firstSerial { segment = words.pointee.first }
+        if segment == nil || serial != PipeWords.first(of: words).pointee.serial {
+            segment = PipeWords.first(of: words).pointee.segment
+        }
         pool.give(chain: segment)
         head = nil
         boundary = nil

@@ -55,14 +55,24 @@ struct PipeWord: Equatable {
 /// exactly one wake. `Models/` holds the proof.
 struct PipeWords: ~Copyable {
     let data: Atomic<UInt64>
-    /// The first chunk after `bare`: written by the writer before it publishes, read by the consumer that finds it
-    /// has none.
-    var first: Segment?
-    /// Counts the values of `first`: a recycled chunk may come back at the same address.
-    var firstSerial: UInt64 = 0
+    private var first = First()
     private let gap1: (UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0)
     let room: Atomic<UInt64>
     private let gap2: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0)
+
+    /// The first chunk after `bare`: written by the writer before it publishes, read by the consumer that finds it
+    /// has none.
+    struct First {
+        var segment: Segment?
+        /// Counts the values of `segment`: a recycled chunk may come back at the same address.
+        var serial: UInt64 = 0
+    }
+
+    /// Where the plain fields lie, behind `data`. By address, since a write through `pointee` counts as an access to
+    /// the whole structure, the atomics included.
+    static func first(of words: UnsafeMutablePointer<PipeWords>) -> UnsafeMutablePointer<First> {
+        (UnsafeMutableRawPointer(words) + MemoryLayout<Atomic<UInt64>>.stride).assumingMemoryBound(to: First.self)
+    }
 
     init(isIdle: Bool, startingAt start: (position: UInt64, count: UInt64)) {
         let flags = PipeWord.bare | (isIdle ? PipeWord.idle : 0)

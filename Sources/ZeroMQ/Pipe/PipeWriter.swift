@@ -171,8 +171,8 @@ struct PipeWriter: ~Copyable {
         }
         nextSize = max(nextSize / 2, ChunkPool.smallest)
         let chunk = pool.take(nextSize)
-        words.pointee.first = chunk
-        words.pointee.firstSerial &+= 1
+        PipeWords.first(of: words).pointee.segment = chunk
+        PipeWords.first(of: words).pointee.serial &+= 1
         isPrivate = true
         open(chunk)
     }
@@ -201,7 +201,7 @@ struct PipeWriter: ~Copyable {
     /// Frees the chain that no consumer looks at: from the first chunk of a claim that never published, or from where
     /// the consumer rests.
     private mutating func giveChain() {
-        pool.give(chain: words.pointee.first)
+        pool.give(chain: PipeWords.first(of: words).pointee.segment)
         tail = nil
         cursor = limit
     }
