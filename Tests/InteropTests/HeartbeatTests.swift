@@ -47,7 +47,7 @@ struct HeartbeatTests {
     }
 
     @Test(
-        "A PING is answered with its context, also inside a multipart message and while nothing is taken",
+        "A PING is answered with its context, also inside a multipart message",
         arguments: Ours.backends)
     func octets(backend: BackendKind) throws {
         let context = try Ours.context(on: backend)
