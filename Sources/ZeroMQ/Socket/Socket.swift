@@ -96,7 +96,7 @@ public class Socket: @unchecked Sendable {
         core.add(id, target.description, door: door, inproc: nil, pipe: pipe)
         door.post(.dial(core, endpoint: id, target: target, pipe: pipe))
         // Only now may the sender meet the pipe: the loop knows whose it is.
-        if let pipe { core.sender.pointee.list.wake(pipe.notifyWriter(.attached)) }
+        if let pipe { core.sendList.wake(pipe.notifyWriter(.attached)) }
         if let driver = core.callerDriver { try driver.turn(until: .distantPast) }
     }
 
@@ -191,7 +191,7 @@ extension SocketCore {
                 registry.connections.values.filter { $0.peer.endpoint == wanted }.compactMap(\.outbound)
             }
             for pipe in connected + (entry.pipe.map { [$0] } ?? []) {
-                sender.pointee.list.wake(pipe.notifyWriter(.leaving))
+                sendList.wake(pipe.notifyWriter(.leaving))
             }
             entry.door?.post(.end(self, endpoint: entry.id))
             // Connections accepted for it may live on other loops.

@@ -25,6 +25,9 @@ final class SocketCore: @unchecked Sendable {
     let type: SocketType
     let options: SocketOptions
     let sender: UnsafeMutablePointer<SendSide>
+    /// The lists of the two halves, for all threads: looking for them through a half would be an access to it.
+    let sendList: ReadyList
+    let receiveList: ReadyList
     let receiver: UnsafeMutablePointer<ReceiveSide>
     /// Chunks of the pipes that the application writes; the sender is its taker.
     let sendPool = ChunkPool()
@@ -89,12 +92,14 @@ final class SocketCore: @unchecked Sendable {
         receiver = .allocate(capacity: 1)
         sender.initialize(to: SendSide(losses: losses))
         receiver.initialize(to: ReceiveSide())
+        sendList = sender.pointee.list
+        receiveList = receiver.pointee.list
         try context.register(self)
     }
 
     deinit {
-        sender.pointee.list.close()
-        receiver.pointee.list.close()
+        sendList.close()
+        receiveList.close()
         sender.deinitialize(count: 1)
         receiver.deinitialize(count: 1)
         sender.deallocate()
@@ -122,8 +127,8 @@ final class SocketCore: @unchecked Sendable {
     /// Ends every wait on the socket: the waiters find it closed.
     func endWaits(_ phase: Phase) {
         _ = self.phase.compareExchange(expected: .open, desired: phase, ordering: .acquiringAndReleasing)
-        sender.pointee.list.wake(sender.pointee.list.push(wakeSender.node, .call))
-        receiver.pointee.list.wake(receiver.pointee.list.push(wakeReceiver.node, .call))
+        sendList.wake(sendList.push(wakeSender.node, .call))
+        receiveList.wake(receiveList.push(wakeReceiver.node, .call))
     }
 
     // MARK: Events
@@ -165,14 +170,14 @@ final class SocketCore: @unchecked Sendable {
         let mark = options.sendHighWaterMark
         return Pipe(
             mark: mark == 0 ? 0 : extraMark.map { mark + $0 } ?? 0, byteMark: options.sendByteMark, pool: sendPool,
-            readerList: readerList, writerList: sender.pointee.list)
+            readerList: readerList, writerList: sendList)
     }
 
     /// A pipe that a loop writes and the application consumes.
     func makeInbound(pool: ChunkPool, writerList: ReadyList, peer: Peer) -> Pipe {
         Pipe(
             mark: options.receiveHighWaterMark, byteMark: options.receiveByteMark, pool: pool,
-            readerList: receiver.pointee.list, writerList: writerList, peer: peer)
+            readerList: receiveList, writerList: writerList, peer: peer)
     }
 
     /// What the handshake found, for admission.

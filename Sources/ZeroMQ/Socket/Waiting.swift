@@ -6,12 +6,12 @@ extension SocketCore {
     /// Sleeps until a peer may have room. Call after `choose` found none.
     func sleepForRoom(until deadline: Deadline?) throws(ZeroMQError) {
         guard sender.pointee.prepareToWait() else { return }
-        try sleep(on: sender.pointee.list, until: deadline, "send")
+        try sleep(on: sendList, until: deadline, "send")
     }
 
     /// Sleeps until a message may be there.
     func sleepForMessage(until deadline: Deadline?) throws(ZeroMQError) {
-        try sleep(on: receiver.pointee.list, until: deadline, "receive")
+        try sleep(on: receiveList, until: deadline, "receive")
     }
 
     private func sleep(on list: ReadyList, until deadline: Deadline?, _ verb: String) throws(ZeroMQError) {
@@ -24,11 +24,11 @@ extension SocketCore {
 
     nonisolated(nonsending) func suspendForRoom(until deadline: Deadline?) async throws(ZeroMQError) {
         guard sender.pointee.prepareToWait() else { return }
-        try await suspend(on: sender.pointee.list, until: deadline, "send")
+        try await suspend(on: sendList, until: deadline, "send")
     }
 
     nonisolated(nonsending) func suspendForMessage(until deadline: Deadline?) async throws(ZeroMQError) {
-        try await suspend(on: receiver.pointee.list, until: deadline, "receive")
+        try await suspend(on: receiveList, until: deadline, "receive")
     }
 
     nonisolated(nonsending) private func suspend(

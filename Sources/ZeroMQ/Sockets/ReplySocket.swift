@@ -65,7 +65,7 @@ public final class ReplySocket: Socket, SendingSocket, ReceivingSocket, @uncheck
         guard isDue else {
             throw ZeroMQError(.wrongState, "this REP socket has no request to answer: receive one before sending")
         }
-        if core.sender.pointee.list.hasNews { core.sender.pointee.settle() }
+        if core.sendList.hasNews { core.sender.pointee.settle() }
         guard let asker, core.sender.pointee.contains(asker) else { return nil }
         guard asker.writer.pointee.hasRoom() else {
             loss = .mark

@@ -19,7 +19,7 @@ public final class RouterSocket: Socket, SendingSocket, ReceivingSocket, @unchec
             throw ZeroMQError(
                 .wrongState, "a ROUTER message names its peer in the first frame and has a body behind it")
         }
-        if core.sender.pointee.list.hasNews { core.sender.pointee.settle() }
+        if core.sendList.hasNews { core.sender.pointee.settle() }
         guard let pipe = core.route(message[0]) else { return refuse(.noRoute) }
         guard pipe.writer.pointee.hasRoom() else { return refuse(.full, pipe) }
         pipe.put(message, from: 1)

@@ -39,7 +39,7 @@ final class InprocRegistry: Sendable {
         let outbound =
             core.type.sends && core.type.keepsQueueWhileAway && !core.options.isImmediate
             ? core.makeOutbound(readerList: nil, extraMark: known.map(\.inprocMark) ?? 0) : nil
-        if let outbound { core.sender.pointee.list.wake(outbound.notifyWriter(.attached)) }
+        if let outbound { core.sendList.wake(outbound.notifyWriter(.attached)) }
         let each = Waiting(core: core, endpoint: endpoint, outbound: outbound)
         let binder = names.withLock { names -> SocketCore? in
             if let binder = names.bound[name] { return binder }
@@ -101,7 +101,7 @@ final class InprocRegistry: Sendable {
         guard case .admitted(let atBinder) = binder.admit(arrival(of: connector), outbound: back, inbound: forth)
         else {
             connector.report(.peerRefused("the bound socket takes no further peer"), text)
-            if let forth { connector.sender.pointee.list.wake(forth.notifyWriter(.ended)) }
+            if let forth { connector.sendList.wake(forth.notifyWriter(.ended)) }
             return
         }
         guard case .admitted(let atConnector) = connector.admit(arrival(of: binder), outbound: forth, inbound: back)
@@ -113,10 +113,10 @@ final class InprocRegistry: Sendable {
         binder.pair(atBinder.peer.id, with: connector, atConnector.peer.id)
         connector.pair(atConnector.peer.id, with: binder, atBinder.peer.id)
         // A pipe's news before its bytes: the writer knows it before the consumer can answer.
-        if let back { binder.sender.pointee.list.wake(back.notifyWriter(.attached)) }
-        if let forth, waiting.outbound == nil { connector.sender.pointee.list.wake(forth.notifyWriter(.attached)) }
-        forth?.join(binder.receiver.pointee.list, peer: atBinder.peer)
-        back?.join(connector.receiver.pointee.list, peer: atConnector.peer)
+        if let back { binder.sendList.wake(back.notifyWriter(.attached)) }
+        if let forth, waiting.outbound == nil { connector.sendList.wake(forth.notifyWriter(.attached)) }
+        forth?.join(binder.receiveList, peer: atBinder.peer)
+        back?.join(connector.receiveList, peer: atConnector.peer)
         binder.report(.accepted, text)
         connector.report(.connected, text)
     }

@@ -1,4 +1,5 @@
 import Glibc
+import Proactor
 import Synchronization
 
 /// A real thread of a test, which can be waited for with a watchdog.
@@ -48,8 +49,8 @@ final class Worker: @unchecked Sendable {
 
 /// A value that threads of a test share.
 final class Shared<Value: Sendable>: Sendable {
-    private let mutex: Mutex<Value>
-    init(_ value: Value) { mutex = Mutex(value) }
+    private let mutex: Locked<Value>
+    init(_ value: Value) { mutex = Locked(value) }
     var value: Value {
         get { mutex.withLock { $0 } }
         set { mutex.withLock { $0 = newValue } }
