@@ -43,7 +43,6 @@
 
 static const uint32_t PROACTOR_ENTER_NO_IOWAIT = 1u << 7;      // 6.15
 static const uint32_t PROACTOR_FEAT_NO_IOWAIT = 1u << 17;      // 6.15
-static const uint32_t PROACTOR_SETUP_NO_SQARRAY = 1u << 16;    // 6.6
 static const uint8_t PROACTOR_OP_SOCKET = 45;                  // 5.19
 static const uint8_t PROACTOR_OP_SEND_ZC = 47;                 // 6.0
 static const uint8_t PROACTOR_OP_FUTEX_WAKE = 52;              // 6.7

@@ -1,5 +1,5 @@
 /// The talk from the first octet of a connection to the first frame of its traffic, for peers of ZMTP 1.0 to 3.1
-/// and later. Pure: octets in, octets out; who owns the clock gives up after `limits.handshakeTimeout`.
+/// and later. Pure: octets in, octets out; who owns the clock decides when to give up.
 ///
 /// We send the ten octets of the signature first and the rest as the peer shows what it is, as the reference does:
 /// ```

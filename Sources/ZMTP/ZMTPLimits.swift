@@ -1,4 +1,5 @@
-/// Every bound that this module puts on a peer, by name. A violation is a `ZMTPError` that closes the session.
+/// Every bound that this module puts on a peer, by name. Time is not among them: who owns the clock bounds the
+/// handshake. A violation is a `ZMTPError` that closes the session.
 public struct ZMTPLimits: Hashable, Sendable {
     /// Octets of one frame's body; nil is no bound, as libzmq's MAXMSGSIZE of -1. It is checked in the header,
     /// before a body octet arrives; sizes of 2^63 and more are refused in any case (37/ZMTP, Framing).
@@ -11,23 +12,16 @@ public struct ZMTPLimits: Hashable, Sendable {
     public var maximumCommandSize: Int
     /// Properties in one READY; each costs two allocations of ours. 128.
     public var maximumPropertyCount: Int
-    /// Span from the connection to the end of the peer's greeting. Data only: the owner of the clock enforces it.
-    public var greetingTimeout: Duration
-    /// Span from the connection to the end of the handshake, 30 s as libzmq's HANDSHAKE_IVL. Data only.
-    public var handshakeTimeout: Duration
 
     /// The defaults, each of which can be changed.
     public init(
         maximumMessageSize: Int? = nil, maximumParts: Int = 65_536, maximumMessageBytes: Int? = nil,
-        maximumCommandSize: Int = 65_536, maximumPropertyCount: Int = 128,
-        greetingTimeout: Duration = .seconds(30), handshakeTimeout: Duration = .seconds(30)
+        maximumCommandSize: Int = 65_536, maximumPropertyCount: Int = 128
     ) {
         self.maximumMessageSize = maximumMessageSize
         self.maximumParts = maximumParts
         self.maximumMessageBytes = maximumMessageBytes
         self.maximumCommandSize = maximumCommandSize
         self.maximumPropertyCount = maximumPropertyCount
-        self.greetingTimeout = greetingTimeout
-        self.handshakeTimeout = handshakeTimeout
     }
 }

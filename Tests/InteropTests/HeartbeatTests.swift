@@ -9,7 +9,7 @@ import ZeroMQ
 struct HeartbeatTests {
     @Test(
         "libzmq gets an answer to each of its PINGs and keeps the connection, while messages pass",
-        arguments: BackendKind.allCases, [SocketType.pull, .push, .router])
+        arguments: Ours.backends, [SocketType.pull, .push, .router])
     func answered(backend: BackendKind, ours: SocketType) async throws {
         let context = try Ours.context(on: backend)
         defer { context.close() }
@@ -47,8 +47,8 @@ struct HeartbeatTests {
     }
 
     @Test(
-        "A PING is answered with its context, also inside a multipart message and while nothing is taken",
-        arguments: BackendKind.allCases)
+        "A PING is answered with its context, also inside a multipart message",
+        arguments: Ours.backends)
     func octets(backend: BackendKind) throws {
         let context = try Ours.context(on: backend)
         defer { context.close() }

@@ -13,7 +13,7 @@ struct IllegalPairTests {
         (.req, "DEALER"), (.rep, "ROUTER"), (.dealer, "PULL"), (.router, "REP"), (.pull, "PUB"), (.router, "SUB"),
     ]
 
-    @Test("Both sides refuse, whoever binds, and both close without hanging", arguments: BackendKind.allCases)
+    @Test("Both sides refuse, whoever binds, and both close without hanging", arguments: Ours.backends)
     func refused(backend: BackendKind) async throws {
         let context = try Ours.context(on: backend)
         let peer = try PythonPeer()
@@ -51,7 +51,7 @@ struct IllegalPairTests {
         #expect(try peer.finish() == .exited(0))
     }
 
-    @Test("We tell a peer of an unfit type why, then hang up", arguments: BackendKind.allCases)
+    @Test("We tell a peer of an unfit type why, then hang up", arguments: Ours.backends)
     func told(backend: BackendKind) throws {
         let context = try Ours.context(on: backend)
         defer { context.close() }

@@ -14,7 +14,7 @@ struct MarkTests {
 
     @Test(
         "Our PUSH is full at its mark while their PULL takes nothing; then all arrive",
-        arguments: BackendKind.allCases)
+        arguments: Ours.backends)
     func ourSender(backend: BackendKind) throws {
         let context = try Ours.context(on: backend)
         defer { context.close() }
@@ -42,7 +42,7 @@ struct MarkTests {
         #expect(push.statistics.losses.isEmpty)
     }
 
-    @Test("Their PUSH is refused while our PULL holds its mark; then all arrive", arguments: BackendKind.allCases)
+    @Test("Their PUSH is refused while our PULL holds its mark; then all arrive", arguments: Ours.backends)
     func ourReceiver(backend: BackendKind) throws {
         let context = try Ours.context(on: backend)
         defer { context.close() }
@@ -73,7 +73,7 @@ struct MarkTests {
 
     @Test(
         "Unconnected, our PUSH accepts exactly its mark, and a late libzmq peer gets it",
-        arguments: BackendKind.allCases)
+        arguments: Ours.backends)
     func unconnected(backend: BackendKind) throws {
         let context = try Ours.context(on: backend)
         defer { context.close() }

@@ -70,7 +70,7 @@ struct OldVersionTests {
     }
 
     @Test(
-        "They exchange messages of all framings with ours, whoever connects", arguments: BackendKind.allCases,
+        "They exchange messages of all framings with ours, whoever connects", arguments: Ours.backends,
         Version.allCases)
     func exchange(backend: BackendKind, version: Version) async throws {
         let context = try Ours.context(on: backend)
@@ -125,7 +125,7 @@ struct OldVersionTests {
 
     @Test(
         "A REQ and a REP of ours talk with ZMTP 1.0 and 2.0 peers: the delimiter is a frame there too",
-        arguments: BackendKind.allCases, [Version.v1, .v2])
+        arguments: Ours.backends, [Version.v1, .v2])
     func requests(backend: BackendKind, version: Version) throws {
         let context = try Ours.context(on: backend)
         defer { context.close() }
@@ -153,7 +153,7 @@ struct OldVersionTests {
 
     @Test(
         "A ROUTER of ours knows ZMTP 1.0 and 2.0 peers by the identity they announce",
-        arguments: BackendKind.allCases, [Version.v1, .v2])
+        arguments: Ours.backends, [Version.v1, .v2])
     func identities(backend: BackendKind, version: Version) throws {
         let context = try Ours.context(on: backend)
         defer { context.close() }

@@ -7,7 +7,7 @@ import ZeroMQ
     "Many and large messages with libzmq", .timeLimit(.minutes(2)),
     .disabled(if: PythonPeer.missing != nil, "\(PythonPeer.missing ?? "")"))
 struct OrderTests {
-    @Test("Ten thousand messages of two frames arrive in order, both ways", arguments: BackendKind.allCases)
+    @Test("Ten thousand messages of two frames arrive in order, both ways", arguments: Ours.backends)
     func tenThousand(backend: BackendKind) throws {
         let count = 10_000
         let context = try Ours.context(on: backend)
@@ -36,7 +36,7 @@ struct OrderTests {
         #expect(try peer.answer(within: .seconds(60)).sent == count)
     }
 
-    @Test("A message of 100 MB arrives whole, both ways", arguments: BackendKind.allCases)
+    @Test("A message of 100 MB arrives whole, both ways", arguments: Ours.backends)
     func hundredMegabytes(backend: BackendKind) throws {
         let context = try Ours.context(on: backend)
         defer { context.close() }
@@ -57,7 +57,7 @@ struct OrderTests {
 
     @Test(
         "A ROUTER of ours answers each of fifty libzmq DEALERs in the order it asked",
-        arguments: BackendKind.allCases)
+        arguments: Ours.backends)
     func routerWithManyDealers(backend: BackendKind) throws {
         let (dealers, rounds) = (50, 20)
         let context = try Ours.context(on: backend, loops: 2)
@@ -89,7 +89,7 @@ struct OrderTests {
         }
     }
 
-    @Test("Fifty DEALERs of ours get their own answers from a libzmq ROUTER", arguments: BackendKind.allCases)
+    @Test("Fifty DEALERs of ours get their own answers from a libzmq ROUTER", arguments: Ours.backends)
     func dealersWithTheirRouter(backend: BackendKind) throws {
         let (count, rounds) = (50, 20)
         let context = try Ours.context(on: backend)

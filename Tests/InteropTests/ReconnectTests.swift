@@ -13,7 +13,7 @@ struct ReconnectTests {
 
     @Test(
         "What we send while the libzmq peer is dead reaches its successor, in order",
-        arguments: BackendKind.allCases,
+        arguments: Ours.backends,
         Transport.allCases)
     func sendMeanwhile(backend: BackendKind, transport: Transport) async throws {
         let context = try Ours.context(on: backend)
@@ -42,7 +42,7 @@ struct ReconnectTests {
         #expect(push.statistics.losses.isEmpty)
     }
 
-    @Test("Our bound sockets serve the next libzmq peer when one has died", arguments: BackendKind.allCases)
+    @Test("Our bound sockets serve the next libzmq peer when one has died", arguments: Ours.backends)
     func bound(backend: BackendKind) async throws {
         let context = try Ours.context(on: backend)
         defer { context.close() }
@@ -69,7 +69,7 @@ struct ReconnectTests {
         }
     }
 
-    @Test("A message that was half sent when the peer died arrives once, whole", arguments: BackendKind.allCases)
+    @Test("A message that was half sent when the peer died arrives once, whole", arguments: Ours.backends)
     func halfSent(backend: BackendKind) async throws {
         let context = try Ours.context(on: backend)
         defer { context.close() }
@@ -104,7 +104,7 @@ struct ReconnectTests {
 
     @Test(
         "Small messages that were cut anywhere go on at the first that was not taken whole",
-        arguments: BackendKind.allCases)
+        arguments: Ours.backends)
     func halfSentSmall(backend: BackendKind) async throws {
         let context = try Ours.context(on: backend)
         defer { context.close() }
@@ -139,7 +139,7 @@ struct ReconnectTests {
         #expect(try second.receive("pull").first?.bytes == Array("last".utf8))
     }
 
-    @Test("A message that was half received when the peer died is not delivered", arguments: BackendKind.allCases)
+    @Test("A message that was half received when the peer died is not delivered", arguments: Ours.backends)
     func halfReceived(backend: BackendKind) async throws {
         let context = try Ours.context(on: backend)
         defer { context.close() }

@@ -1,9 +1,7 @@
 /// One frame of a message: up to 64 bytes lie inside, larger bodies are shared by reference and never change.
 ///
 /// Copying a frame costs a reference at most. Frames may outlive the socket, the loop and the context they came from.
-///
-/// Sendable: the owner's bytes are immutable once a frame refers to them.
-public struct Frame: @unchecked Sendable {
+public struct Frame: Sendable {
     typealias Inline = (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64)
     /// Bodies up to this size lie inside the frame.
     static let inlineCapacity = 64

@@ -71,7 +71,7 @@ struct PipeReader: ~Copyable {
         let frees = !isBusy && !isBare
         // A writer that lets go of a resting pipe frees the chain, so it must know where the chain begins by now.
         if isBusy, !isBare { PipeWords.first(of: words).pointee.segment = head }
-        let resting = published.rawValue & ~PipeWord.want | PipeWord.idle | (frees ? PipeWord.bare : 0)
+        let resting = published.rawValue | PipeWord.idle | (frees ? PipeWord.bare : 0)
         let (exchanged, _) = words.pointee.data.compareExchange(
             expected: published.rawValue, desired: resting, ordering: .acquiringAndReleasing)
         guard exchanged else { return false }
@@ -84,7 +84,7 @@ struct PipeReader: ~Copyable {
         return true
     }
 
-    /// Takes the consuming side if nobody has it (the loop wants the connection for bytes of its own).
+    /// Takes the consuming side if nobody has it (a connection or a socket ends).
     func seize() -> Bool {
         var seen = words.pointee.data.load(ordering: .acquiring)
         while seen & PipeWord.idle != 0 {

@@ -35,8 +35,6 @@ struct PipeWord: Equatable {
     static let idle: UInt64 = 2
     /// The pipe has no chunk.
     static let bare: UInt64 = 4
-    /// The loop wants the consuming side that a caller holds at the moment (inline send).
-    static let want: UInt64 = 8
 
     // Flag of the room word.
 

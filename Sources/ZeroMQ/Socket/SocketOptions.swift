@@ -39,7 +39,7 @@ public struct SocketOptions: Sendable {
     public var reconnectIntervalMaximum: Duration?
     /// Give up one attempt to connect after this; nil leaves it to the kernel. Default nil.
     public var connectTimeout: Duration?
-    /// Time a peer has for greeting and handshake. Default 30 s.
+    /// Time a peer has for greeting and handshake together. Default 30 s, as the reference's HANDSHAKE_IVL.
     public var handshakeTimeout: Duration = .seconds(30)
     /// Connections that wait for an accept (listen(2)), 1 to 65535. Default 100.
     public var backlog = 100

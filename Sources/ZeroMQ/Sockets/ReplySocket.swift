@@ -5,6 +5,8 @@ public final class ReplySocket: Socket, SendingSocket, ReceivingSocket, @uncheck
     /// The one who asked, nil while no answer is due.
     private var asker: Pipe?
     private var isDue = false
+    /// Why the answer is dropped, if it is.
+    private var loss = LossReason.peerGone
     /// The request's envelope as it stood on the wire: addresses and the delimiter, each with MORE.
     private var envelope: [UInt8] = []
     /// An envelope has at most this many addresses; a request with more is dropped.
@@ -64,15 +66,20 @@ public final class ReplySocket: Socket, SendingSocket, ReceivingSocket, @uncheck
             throw ZeroMQError(.wrongState, "this REP socket has no request to answer: receive one before sending")
         }
         if core.sendList.hasNews { core.sender.pointee.settle() }
-        guard let asker, core.sender.pointee.contains(asker), asker.writer.pointee.hasRoom() else { return nil }
+        guard let asker, core.sender.pointee.contains(asker) else { return nil }
+        guard asker.writer.pointee.hasRoom() else {
+            loss = .mark
+            return nil
+        }
         envelope.withUnsafeBytes { asker.writer.pointee.put(encoded: $0) }
         return asker
     }
 
     private func finish(lost: Bool = false) -> SendResult {
-        if lost { core.losses.add(1, .peerGone) }
+        if lost { core.losses.add(1, loss) }
         isDue = false
         asker = nil
+        loss = .peerGone
         return .sent
     }
 }
