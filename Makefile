@@ -23,11 +23,9 @@ demo: setup ## Messages between this library and a stock libzmq peer, on both ba
 test: setup ## The tests, below 10 minutes on 2 cores
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --disable-xctest --skip-build
+	PROACTOR_MEASURE_MEMORY=1 $(SWIFT) test --disable-xctest --skip-build --filter IdleMemoryTests
 
-test-all: setup ## The full matrix: every test on every kernel rung, and the models
-	$(SWIFT) build --build-tests
-	PROACTOR_TEST_MATRIX=full $(SWIFT) test --disable-xctest --skip-build
-	$(MAKE) models
+test-all: test sanitize models ## The full matrix: the tests, both sanitizers, the models
 
 models: ## Explore the quick configurations of the wake protocols (installs spin)
 	@scripts/setup spin gcc
