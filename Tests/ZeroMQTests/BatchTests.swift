@@ -22,6 +22,26 @@ extension Sockets {
             context.close()
         }
 
+        @Test("A task takes lots of at most the limit, in order, losing none", arguments: Setup.background)
+        func asyncLots(setup: Setup) async throws {
+            let context = try setup.context()
+            let push = try PushSocket(context, .test)
+            let pull = try PullSocket(context, .test)
+            try push.connect(pull.bind(setup.wildcard))
+            let taking = Task(executorPreference: context.executor) {
+                var taken: [String] = []
+                while taken.count < 1000 {
+                    let lot = try await pull.receive(upTo: 7)
+                    guard (1...7).contains(lot.count) else { return ["a lot of \(lot.count)"] }
+                    taken += lot.map(\.string)
+                }
+                return taken
+            }
+            for number in 0..<1000 { try await push.send("\(number)") }
+            #expect(try await taking.value == (0..<1000).map(String.init))
+            context.close()
+        }
+
         @Test("A batch beyond the mark waits like single sends", arguments: Setup.background)
         func beyondMark(setup: Setup) throws {
             let context = try setup.context()

@@ -96,6 +96,7 @@ extension ReceivingSocket {
     public nonisolated(nonsending) func receive(
         until deadline: Deadline? = nil
     ) async throws(ZeroMQError) -> Message {
+        if let message = core.takeFromSole() { return message }
         core.receiver.pointee.enter()
         defer { core.receiver.pointee.leave() }
         try core.checkOpen()
@@ -107,6 +108,19 @@ extension ReceivingSocket {
             try core.checkOpen()
             if let message = take() { return message }
         }
+    }
+
+    /// Takes up to `limit` messages: suspends for the first, then takes those that are there. One suspension at most
+    /// for the whole batch: the cheap form where many messages come.
+    /// - Returns: at least one.
+    public nonisolated(nonsending) func receive(
+        upTo limit: Int, until deadline: Deadline? = nil
+    ) async throws(ZeroMQError) -> [Message] {
+        precondition(limit > 0, "a batch has room for at least one message")
+        var batch = [try await receive(until: deadline)]
+        // As in the blocking form: what was taken is delivered, an error behind it meets the next call.
+        while batch.count < limit, let message = try? tryReceive() { batch.append(message) }
+        return batch
     }
 
     /// All messages from now on, until the socket or its context is closed. One iteration at a time.
