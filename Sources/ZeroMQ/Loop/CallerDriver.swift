@@ -8,9 +8,11 @@ final class CallerDriver: @unchecked Sendable {
     private let thread = pthread_self()
     /// Made where the backend's type is known, so that the loop behind it is specialised.
     private let turnLoop: (Deadline?) throws(ProactorError) -> Void
-    /// Bytes sent since the last turn; beyond the bound a send turns the loop.
-    private var sentSinceTurn = 0
-    private static let sendBound = 64 << 10
+    /// Bytes that wait and messages that went since the last turn; beyond either bound a send turns the loop.
+    private var waitingBytes = 0
+    private var sentMessages = 0
+    private static let waitingBound = 64 << 10
+    private static let sentBound = 64
 
     init(_ turnLoop: @escaping (Deadline?) throws(ProactorError) -> Void) { self.turnLoop = turnLoop }
 
@@ -21,7 +23,8 @@ final class CallerDriver: @unchecked Sendable {
         guard isOnThread else {
             throw ZeroMQError(.wrongThread, "a caller-driven context works only on the thread that made it")
         }
-        sentSinceTurn = 0
+        waitingBytes = 0
+        sentMessages = 0
         do throws(ProactorError) {
             try turnLoop(deadline)
         } catch {
@@ -30,9 +33,13 @@ final class CallerDriver: @unchecked Sendable {
         }
     }
 
-    /// After a send: enters the kernel at once if nobody was consuming, or if much has gathered.
-    func afterSend(_ bytes: Int, wasIdle: Bool) throws(ZeroMQError) {
-        sentSinceTurn += bytes
-        if wasIdle || sentSinceTurn >= Self.sendBound { try turn(until: .distantPast) }
+    /// After a send: turns the loop if the message waits for it, if much has gathered, and from time to time.
+    /// - Parameter bytes: what the message's pipe holds.
+    func afterSend(_ bytes: Int, _ departure: SendSide.Departure) throws(ZeroMQError) {
+        waitingBytes += bytes
+        sentMessages += 1
+        if departure == .announced || waitingBytes >= Self.waitingBound || sentMessages >= Self.sentBound {
+            try turn(until: .distantPast)
+        }
     }
 }

@@ -25,6 +25,9 @@ final class Outflow {
     private var list: UnsafeMutableBufferPointer<SendPart>?
     private var framing = PeerInfo.Framing.v2
     private var translated = 0
+    /// Whether callers may send on the connection while the consuming side is theirs: then the loop touches it only
+    /// while it has that side.
+    private(set) var isShared = false
 
     var hasControl: Bool { !control.isEmpty }
     /// Whether something is in flight or waits to be sent. What is published counts even if its news has not come:
@@ -40,8 +43,13 @@ final class Outflow {
 
     func flush<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
         guard !isSending, session.phase != .closing else { return }
-        if hasControl, !isConsumer || pipe!.reader.pointee.isAtBoundary { return sendControl(session, on: loop) }
-        guard isConsumer, let pipe, session.phase != .handshaking else { return }
+        if hasControl {
+            guard ownsConnection() else { return }
+            if !isConsumer || pipe!.reader.pointee.isAtBoundary { return sendControl(session, on: loop) }
+        }
+        guard let pipe, session.phase != .handshaking else { return }
+        share(pipe, session, on: loop)
+        guard isConsumer else { return }
         let reader = pipe.reader
         while reader.pointee.look() == 0 {
             if reader.pointee.rest() {
@@ -80,6 +88,26 @@ final class Outflow {
         if bytes < 0 { return session.end(.disconnected(completion.error), on: loop) }
         if isControl, session.phase == .finishing, !isConsumer, !hasControl { return session.drained(on: loop) }
         flush(session, on: loop)
+    }
+
+    // MARK: Callers that send
+
+    /// Once the session's own first bytes are out, callers may send too, if the bytes go as they lie in the pipe.
+    private func share<B: Backend & ~Copyable>(_ pipe: Pipe, _ session: Session, on loop: Loop<B>) {
+        guard !isShared, framing != .v1, session.phase == .running else { return }
+        // If it is on its way here it comes with news, and this comes again.
+        if !isConsumer { isConsumer = pipe.reader.pointee.seize() }
+        guard isConsumer else { return }
+        pipe.reader.pointee.descriptor = loop.backend.descriptor(of: session.handle)
+        isShared = true
+    }
+
+    /// Whether nobody else can be sending on the connection. If a caller may be, it hands the pipe over when it has
+    /// done so: that is news of the pipe.
+    func ownsConnection() -> Bool {
+        if isConsumer || !isShared { return true }
+        isConsumer = pipe!.reader.pointee.demand()
+        return isConsumer
     }
 
     private func sendControl<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
@@ -129,5 +157,6 @@ final class Outflow {
         control = []
         pipe = nil
         isConsumer = false
+        isShared = false
     }
 }

@@ -32,6 +32,8 @@ final class Session {
     private(set) var peer: Peer?
     /// Ended because linger was over.
     private var isAbandoned = false
+    /// The handle is to be closed when the caller that may be sending on it has handed the pipe over.
+    private var closesOnArrival = false
     let inflow = Inflow()
     let outflow = Outflow()
 
@@ -70,6 +72,10 @@ final class Session {
     /// The outbound pipe is ours to consume: it has bytes.
     func outboundArrived<B: Backend & ~Copyable>(on loop: Loop<B>) {
         outflow.isConsumer = true
+        if closesOnArrival {
+            closesOnArrival = false
+            loop.backend.close(handle)
+        }
         outflow.flush(self, on: loop)
     }
 
@@ -166,6 +172,8 @@ final class Session {
             if dialer?.hasUnsent != true { end(.closed, on: loop) }
         case .running:
             phase = .finishing
+            // A caller may be sending what it published: then the pipe comes, and `drained` with it.
+            guard outflow.ownsConnection() else { return }
             outflow.flush(self, on: loop)
             if !outflow.hasWork { end(.closed, on: loop) }
         case .finishing, .closing: break
@@ -190,7 +198,8 @@ final class Session {
         loop.cancelTimer(handshakeTimer)
         handshakeTimer = nil
         if inflow.isCutShort { core.lose(1, .cutShort, endpoint: text) }
-        loop.backend.close(handle)
+        closesOnArrival = !outflow.ownsConnection()
+        if !closesOnArrival { loop.backend.close(handle) }
         dialer?.noteEnd(reason)
         if case .closed = reason {} else { core.report(reason, text, peer: address) }
     }
@@ -204,6 +213,7 @@ final class Session {
         inflow.close()
         if let peer { core.dismiss(peer.id) }
         if let pipe = outflow.pipe {
+            if outflow.isShared { pipe.reader.pointee.descriptor = -1 }
             if let dialer, dialer.pipe === pipe {
                 // Unsent messages stay; a half-sent one goes again, whole, on the next connection.
                 if outflow.isConsumer { dialer.isConsumer = true }

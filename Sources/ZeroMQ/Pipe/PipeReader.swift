@@ -31,6 +31,10 @@ struct PipeReader: ~Copyable {
     private var boundaryOffset = 0
     private var boundaryPosition: UInt64 = 0
 
+    /// The connection on which whoever owns this side may send; -1 where only the loop does. Set by the loop while it
+    /// owns the side, and taken back before the descriptor is closed.
+    var descriptor: Int32 = -1
+
     init(
         words: UnsafeMutablePointer<PipeWords>, pool: ChunkPool, mark: Int,
         startingAt start: (position: UInt64, count: UInt64)
@@ -71,18 +75,24 @@ struct PipeReader: ~Copyable {
         let frees = !isBusy && !isBare
         // A writer that lets go of a resting pipe frees the chain, so it must know where the chain begins by now.
         if isBusy, !isBare { PipeWords.first(of: words).pointee.segment = head }
-        let resting = published.rawValue | PipeWord.idle | (frees ? PipeWord.bare : 0)
+        let resting =
+            published.rawValue & ~PipeWord.wanted | PipeWord.idle | (frees ? PipeWord.bare : 0)
+        // Once the exchange succeeds the side, and these fields with it, may be another thread's.
+        let (chain, last) = (head, boundary)
+        if frees { (head, boundary) = (nil, nil) }
         let (exchanged, _) = words.pointee.data.compareExchange(
             expected: published.rawValue, desired: resting, ordering: .acquiringAndReleasing)
-        guard exchanged else { return false }
-        if frees {
-            // All of it: behind what was published there may be parts of a message that never ended.
-            pool.give(chain: head)
-            head = nil
-            boundary = nil
+        guard exchanged else {
+            (head, boundary) = (chain, last)
+            return false
         }
+        // All of it: behind what was published there may be parts of a message that never ended.
+        if frees { pool.give(chain: chain) }
         return true
     }
+
+    /// Whether the loop asked for the side, as of the last look.
+    var isWanted: Bool { published.has(PipeWord.wanted) }
 
     /// Takes the consuming side if nobody has it (a connection or a socket ends).
     func seize() -> Bool {
@@ -94,6 +104,21 @@ struct PipeReader: ~Copyable {
             seen = current
         }
         return false
+    }
+
+    /// Takes the consuming side if nobody has it, or asks whoever has it to hand it over through the ready list. By
+    /// the loop, which does not have it.
+    /// - Returns: whether it is the loop's now.
+    func demand() -> Bool {
+        var seen = words.pointee.data.load(ordering: .acquiring)
+        while true {
+            let isIdle = seen & PipeWord.idle != 0
+            let (exchanged, current) = words.pointee.data.compareExchange(
+                expected: seen, desired: isIdle ? seen & ~PipeWord.idle : seen | PipeWord.wanted,
+                ordering: .acquiringAndReleasing)
+            if exchanged { return isIdle }
+            seen = current
+        }
     }
 
     /// Gives credit for everything consumed.
@@ -235,6 +260,17 @@ extension PipeReader {
             start = 0
         }
         return (elements, bytes)
+    }
+
+    /// The next `count` bytes, if they lie in one piece.
+    func piece(of count: Int) -> UnsafeRawBufferPointer? {
+        var (segment, start) = (head, offset)
+        while let piece = segment, let next = piece.following, start >= piece.pointee.end {
+            start -= piece.pointee.end
+            segment = next
+        }
+        guard let piece = segment, piece.following == nil || piece.pointee.end - start >= count else { return nil }
+        return UnsafeRawBufferPointer(start: piece.pointee.base + start, count: count)
     }
 
     /// Moves on by what the kernel has accepted, and settles the messages whose last byte went.

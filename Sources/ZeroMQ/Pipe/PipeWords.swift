@@ -35,6 +35,8 @@ struct PipeWord: Equatable {
     static let idle: UInt64 = 2
     /// The pipe has no chunk.
     static let bare: UInt64 = 4
+    /// The loop wants the consuming side, which the caller that sends has now.
+    static let wanted: UInt64 = 8
 
     // Flag of the room word.
 

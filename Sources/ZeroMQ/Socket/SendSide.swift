@@ -1,3 +1,4 @@
+import Proactor
 import Synchronization
 import ZMTP
 
@@ -28,8 +29,20 @@ struct SendSide: ~Copyable {
     private let isActive = Atomic<Bool>(false)
     /// Where news of losses goes.
     private let losses: LossCounters
+    /// Whether a message into a quiet pipe always leaves on the calling thread: where the sides take turns, and where
+    /// no other thread turns the loop.
+    private let alwaysSendsItself: Bool
+    /// When a message last met a quiet pipe.
+    private var lastQuiet = Deadline.distantPast
 
-    init(losses: LossCounters) { self.losses = losses }
+    /// In a socket that has met no quiet pipe for this long, the next message leaves on the calling thread; those
+    /// that come faster are gathered by the loop.
+    static var quietGap: Duration { .microseconds(20) }
+
+    init(losses: LossCounters, alwaysSendsItself: Bool = false) {
+        self.losses = losses
+        self.alwaysSendsItself = alwaysSendsItself
+    }
 
     // MARK: One sender at a time
 
@@ -52,14 +65,8 @@ struct SendSide: ~Copyable {
     mutating func sendToSole(_ bytes: UnsafeRawBufferPointer) -> Bool {
         guard let sole, !list.hasNews, sole.pointee.hasRoom() else { return false }
         sole.pointee.put([], bytes)
-        if sole.pointee.publish(keep: true) { announceSole() }
+        if sole.pointee.publish(keep: true) { _ = depart(ready[0]) }
         return true
-    }
-
-    @inline(never)
-    private func announceSole() {
-        let pipe = ready[0]
-        pipe.readerList.wake(pipe.announce(.data))
     }
 
     private mutating func noteSole() {
@@ -102,15 +109,38 @@ struct SendSide: ~Copyable {
         return nil
     }
 
-    /// Publishes the message just put into a pipe. One exchange; a wake only if nobody was consuming.
-    /// - Returns: whether nobody was.
+    /// How a published message leaves.
+    enum Departure {
+        /// With what its pipe's consumer is sending already.
+        case gathered
+        /// The pipe was quiet, and its consumer has been told.
+        case announced
+        /// It has gone, on the calling thread.
+        case sent
+    }
+
+    /// Publishes the message just put into a pipe. One exchange; more only if nobody was consuming.
     @inline(__always)
     @discardableResult
-    mutating func publish(_ pipe: Pipe) -> Bool {
+    mutating func publish(_ pipe: Pipe) -> Departure {
         let keeps = ready.count == 1 && blocked.isEmpty
-        guard pipe.writer.pointee.publish(keep: keeps) else { return false }
+        guard pipe.writer.pointee.publish(keep: keeps) else { return .gathered }
+        return depart(pipe)
+    }
+
+    /// Lets the first message of a quiet pipe go, by the calling thread or by the pipe's consumer.
+    @inline(never)
+    private mutating func depart(_ pipe: Pipe) -> Departure {
+        if sendsItself(), pipe.sendByCaller() { return .sent }
         pipe.readerList.wake(pipe.announce(.data))
-        return true
+        return .announced
+    }
+
+    private mutating func sendsItself() -> Bool {
+        if alwaysSendsItself { return true }
+        let now = Deadline.now
+        defer { lastQuiet = now }
+        return now >= lastQuiet + Self.quietGap
     }
 
     /// Takes the news: peers that came, have room again, or are gone.

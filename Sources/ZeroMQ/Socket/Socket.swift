@@ -160,8 +160,8 @@ extension SocketCore {
     /// Publishes what was put into a pipe, and lets it leave.
     @inline(__always)
     func commit(_ pipe: Pipe) throws(ZeroMQError) {
-        let wasIdle = sender.pointee.publish(pipe)
-        if let callerDriver { try callerDriver.afterSend(pipe.queued.bytes, wasIdle: wasIdle) }
+        let departure = sender.pointee.publish(pipe)
+        if let callerDriver { try callerDriver.afterSend(pipe.queued.bytes, departure) }
     }
 
     func add(_ id: UInt64, _ text: String, door: LoopDoor?, inproc: String?, pipe: Pipe? = nil) {

@@ -90,7 +90,9 @@ final class SocketCore: @unchecked Sendable {
         isPlainReceiver = type == .pull || type == .dealer || type == .pair
         sender = .allocate(capacity: 1)
         receiver = .allocate(capacity: 1)
-        sender.initialize(to: SendSide(losses: losses))
+        sender.initialize(
+            to: SendSide(
+                losses: losses, alwaysSendsItself: type == .req || type == .rep || callerDriver != nil))
         receiver.initialize(to: ReceiveSide())
         sendList = sender.pointee.list
         receiveList = receiver.pointee.list
