@@ -32,6 +32,7 @@ extension Sockets {
             func hasRoom() -> Bool { pipe.writer.pointee.hasRoom() }
             func waitForRoom() -> Bool { pipe.writer.pointee.waitForRoom() }
             var isAtBoundary: Bool { pipe.reader.pointee.isAtBoundary }
+            var isWanted: Bool { pipe.reader.pointee.isWanted }
             var remaining: Int { pipe.reader.pointee.remaining }
 
             func publish(keep: Bool) -> Bool { pipe.writer.pointee.publish(keep: keep) }

@@ -7,6 +7,10 @@ import ZMTP
 /// A turn takes the news (pipes, orders), waits, and hands each completion to whoever started the operation. What
 /// is started in a turn is submitted by the next wait: one kernel entry.
 final class Loop<B: Backend & ~Copyable> {
+    ///
+    /// Unchecked, as `batch` is: one thread turns the loop, and nothing that a turn calls turns it again. The check would
+    /// cost as much as a tenth of what a turn does itself.
+    @exclusivity(unchecked)
     var backend: B
     let door: LoopDoor
     /// Runs Swift tasks on this thread.
@@ -14,6 +18,7 @@ final class Loop<B: Backend & ~Copyable> {
     /// Chunks of the pipes that this loop writes.
     let pool = ChunkPool()
     let context: ContextCore
+    @exclusivity(unchecked)
     private var batch: CompletionBatch
     /// By slot of the handle.
     private var owners: [Owned] = []

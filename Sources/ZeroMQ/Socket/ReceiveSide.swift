@@ -89,13 +89,12 @@ struct ReceiveSide: ~Copyable {
 
     @inline(never)
     private mutating func settle() {
-        var arrived: [Pipe] = []
+        let list = list
         _ = list.take { _, reasons, owner in
             guard let owner else { return }
             let pipe = owner.takeRetainedValue()
-            if reasons.contains(.data) { arrived.append(pipe) }
+            if reasons.contains(.data) { readable.append(pipe) }
         }
-        readable.append(contentsOf: arrived)
         noteSole()
     }
 }
