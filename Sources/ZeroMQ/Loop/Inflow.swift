@@ -273,14 +273,21 @@ final class Inflow {
                 try scanner.scan(bytes, from: from, maxMessages: .max)
             }
             from = scan.consumed
-            guard case .command(let range, _) = scan.stop else { break }
-            try ignored.withTypedBytes { bytes throws(ZMTPError) in
-                try session.obey(UnsafeRawBufferPointer(rebasing: bytes[range]), on: loop)
+            switch scan.stop {
+            case .limit: continue
+            case .command(let range, _):
+                try ignored.withTypedBytes { bytes throws(ZMTPError) in
+                    try session.obey(UnsafeRawBufferPointer(rebasing: bytes[range]), on: loop)
+                }
+            case .needMore(_, let header):
+                ignored.removeFirst(from)
+                // No message of such a type's peer is worth more than a small frame's memory. Commands have passed
+                // their limits.
+                let isMessage = header.map { !$0.flags.contains(.command) } ?? false
+                if isMessage, ignored.count > limits.maximumCommandSize { throw .messageTooLarge }
+                return
             }
         }
-        ignored.removeFirst(from)
-        // Nothing of such a type's peer is worth more than a small frame's memory.
-        guard ignored.count <= limits.maximumCommandSize else { throw .messageTooLarge }
     }
 
     // MARK: The end

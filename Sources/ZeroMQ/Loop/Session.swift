@@ -149,6 +149,8 @@ final class Session {
         switch command.name {
         case .ping:
             let (_, context) = try command.ping(in: body)
+        // The mechanism has had it: a handshake is not begun again (37/ZMTP, Formal Grammar).
+        case .ready: throw .unexpectedCommand
             // A flood of PINGs meets a peer that does not read: answer only while few answers wait.
             guard outflow.control.count < Outflow.controlBound else { return }
             Command.appendPong(context: body[context], to: &outflow.control)
