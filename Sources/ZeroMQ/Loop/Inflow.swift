@@ -16,6 +16,9 @@ final class Inflow {
     /// Bodies up to this size get their storage at once; beyond, it grows as bytes arrive.
     private static let trustedBody = 1 << 20
     private static let hotMinimum = 16 << 10
+    /// At the mark, receiving goes on until so many bytes wait, in search of PINGs. Beyond, TCP holds the peer back,
+    /// PINGs and all.
+    private static let aheadBound = 64 << 10
 
     private(set) var pipe: Pipe?
     private var scanner = MessageScanner()
@@ -23,7 +26,11 @@ final class Inflow {
     private var limits = ZMTPLimits()
     private var mode = Mode.quiet
     private var isReceiving = false
+    /// The application is behind by the whole mark: what is filled waits.
     private var isPaused = false
+    private var lookahead: Lookahead?
+    /// The connection ended meanwhile: told when what waits has been delivered.
+    private var pendingEnd: SocketEvent.Kind?
     /// Bytes behind the pipe's cursor that are not whole frames yet.
     private var filled = 0
     private var room = 0
@@ -43,19 +50,23 @@ final class Inflow {
         isOpen = true
     }
 
-    /// Whether the connection ends in the middle of a message.
-    var isCutShort: Bool { isOpen && (scanner.isInsideMessage || filled > 0 || body != nil) && !isPaused }
+    /// Messages that are lost if the connection ends now: one that is not whole, and those that wait at the mark.
+    var unpublished: Int {
+        guard isOpen, decoder == nil || !isPaused else { return 0 }
+        if let lookahead { return lookahead.messages + (lookahead.isInsideMessage(at: filled) ? 1 : 0) }
+        return scanner.isInsideMessage || filled > 0 || body != nil ? 1 : 0
+    }
 
     // MARK: Receiving
 
-    /// Starts the next receive, unless the application is behind by the whole mark.
+    /// Starts the next receive, unless the application is behind by the whole mark and enough waits for it.
     func arm<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
-        guard !isReceiving, !isPaused else { return }
+        guard !isReceiving, !isPaused || looksAhead else { return }
         isReceiving = true
         if let space = body?.space {
             mode = .body
             loop.backend.receive(session.handle, into: space, untilFull: false)
-        } else if mode == .hot, decoder == nil, let pipe {
+        } else if mode == .hot, decoder == nil, !isPaused, let pipe {
             let space = pipe.writer.pointee.room(behind: filled, minimum: Self.hotMinimum, chunk: chunkSize)
             room = space.count
             loop.backend.receive(session.handle, into: space, untilFull: false)
@@ -72,7 +83,11 @@ final class Inflow {
         let count = Int(completion.result)
         guard count > 0, session.phase != .closing else {
             if completion.flags.contains(.buffer) { loop.backend.recycle(completion.buffer) }
-            if session.phase != .closing { session.end(.disconnected(completion.error), on: loop) }
+            if session.phase == .running, isPaused {
+                pendingEnd = .disconnected(completion.error)
+            } else if session.phase != .closing {
+                session.end(.disconnected(completion.error), on: loop)
+            }
             return
         }
         do throws(ZMTPError) {
@@ -118,9 +133,10 @@ final class Inflow {
         // Only a decoder brings a large body here: its chunks double, so that it is copied a few times at most.
         let size = filled + bytes.count
         let space = pipe.writer.pointee.room(
-            behind: filled, minimum: bytes.count, chunk: size > Self.bodyThreshold ? size * 2 : size)
+            behind: filled, minimum: bytes.count, chunk: isPaused || size > Self.bodyThreshold ? size * 2 : size)
         space.copyMemory(from: bytes)
         filled += bytes.count
+        if isPaused { return lookAhead(session) }
         try walk(session, on: loop)
         if filled == 0, !scanner.isInsideMessage, !isPaused { pipe.writer.pointee.letGo() }
     }
@@ -152,7 +168,7 @@ final class Inflow {
             guard writer.pointee.hasRoom() else {
                 if writer.pointee.waitForRoom() {
                     isPaused = true
-                    return
+                    return lookAhead(session)
                 }
                 continue
             }
@@ -206,14 +222,33 @@ final class Inflow {
     func resume<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
         guard isPaused, session.phase == .running else { return }
         isPaused = false
+        lookahead = nil
         do throws(ZMTPError) {
             if let body, body.isComplete { try finishBody(session, on: loop) }
             if !isPaused { try walk(session, on: loop) }
         } catch {
             return session.end(.protocolViolation(error), on: loop)
         }
+        if !isPaused, let pendingEnd { return session.end(pendingEnd, on: loop) }
         if session.outflow.hasControl { session.outflow.flush(session, on: loop) }
         arm(session, on: loop)
+    }
+
+    // MARK: At the mark
+
+    /// Whether receiving goes on at the mark. Commands are of ZMTP 3; a large body has nothing behind it yet.
+    private var looksAhead: Bool {
+        guard let pipe, decoder == nil, body == nil, pendingEnd == nil else { return false }
+        return filled < min(Self.aheadBound, pipe.writer.pointee.byteMark)
+    }
+
+    private func lookAhead(_ session: Session) {
+        guard let pipe, decoder == nil else { return }
+        var ahead = lookahead ?? Lookahead(scanner)
+        filled = ahead.look(
+            at: UnsafeMutableRawBufferPointer(start: pipe.writer.pointee.cursor, count: filled),
+            answer: session.answerAhead)
+        lookahead = ahead
     }
 
     // MARK: Large bodies
