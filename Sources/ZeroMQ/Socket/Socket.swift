@@ -113,15 +113,11 @@ public class Socket: @unchecked Sendable {
 
     // MARK: Seeing
 
-    /// A new listener to the socket's events.
+    /// A new listener to the socket's events, for as long as somebody holds it.
     /// - Parameter bound: events that may wait; beyond, the newest are lost with a count. Default 1024.
     public final func monitor(bound: Int = 1024) -> SocketMonitor {
-        let monitor = SocketMonitor(bound: bound)
-        let isOpen = core.registry.withLock { registry in
-            if !registry.isOver { registry.monitors.append(monitor) }
-            return !registry.isOver
-        }
-        if !isOpen { monitor.close() }
+        let monitor = SocketMonitor(bound: bound, of: core)
+        core.add(monitor)
         return monitor
     }
 

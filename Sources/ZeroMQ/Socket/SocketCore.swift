@@ -71,7 +71,11 @@ final class SocketCore: @unchecked Sendable {
         var lastEndpoint = ""
         var connections: [UInt64: Connection] = [:]
         var routes: [Frame: UInt64] = [:]
-        var monitors: [SocketMonitor] = []
+        /// Each takes itself out when it is dropped.
+        var monitors: [ObjectIdentifier: Listening] = [:]
+        struct Listening: Sendable {
+            weak var monitor: SocketMonitor?
+        }
         /// No event will come any more: no loop holds anything of the socket.
         var isOver = false
         /// Doors of the loops that hold nothing of this closed socket any more.
@@ -133,10 +137,21 @@ final class SocketCore: @unchecked Sendable {
 
     // MARK: Events
 
-    var hasMonitors: Bool { registry.withLock { !$0.monitors.isEmpty } }
+    var monitorCount: Int { registry.withLock(\.monitors.count) }
+
+    func add(_ monitor: SocketMonitor) {
+        let isOver = registry.withLock { registry in
+            if !registry.isOver { registry.monitors[ObjectIdentifier(monitor)] = .init(monitor: monitor) }
+            return registry.isOver
+        }
+        if isOver { monitor.close() }
+    }
+
+    func forgetMonitor(_ id: ObjectIdentifier) { registry.withLock { $0.monitors[id] = nil } }
 
     func report(_ kind: SocketEvent.Kind, _ endpoint: String, peer: SocketAddress? = nil) {
-        let monitors = registry.withLock(\.monitors)
+        // Held beyond the lock: the last reference to a monitor takes the lock.
+        let monitors = registry.withLock { $0.monitors.values.compactMap(\.monitor) }
         context.log(type, kind, endpoint, peer)
         guard !monitors.isEmpty else { return }
         let event = SocketEvent(kind: kind, endpoint: endpoint, peer: peer)
@@ -146,9 +161,9 @@ final class SocketCore: @unchecked Sendable {
     /// No event will come any more.
     func endMonitors() {
         let monitors = registry.withLock { registry in
-            defer { registry.monitors = [] }
+            defer { registry.monitors = [:] }
             registry.isOver = true
-            return registry.monitors
+            return registry.monitors.values.compactMap(\.monitor)
         }
         for monitor in monitors { monitor.close() }
     }
