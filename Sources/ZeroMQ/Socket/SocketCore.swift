@@ -68,6 +68,8 @@ final class SocketCore: @unchecked Sendable {
             var partner: (core: SocketCore, id: UInt64)?
         }
         var entries: [Entry] = []
+        /// Binds whose address the kernel still holds for us.
+        var listeners: Set<UInt64> = []
         var lastEndpoint = ""
         var connections: [UInt64: Connection] = [:]
         var routes: [Frame: UInt64] = [:]
@@ -133,6 +135,28 @@ final class SocketCore: @unchecked Sendable {
         _ = self.phase.compareExchange(expected: .open, desired: phase, ordering: .acquiringAndReleasing)
         sendList.wake(sendList.push(wakeSender.node, .call))
         receiveList.wake(receiveList.push(wakeReceiver.node, .call))
+    }
+
+    /// Closes, as the owner of the socket.
+    func close() {
+        context.close(self, as: .closed, linger: options.linger.map { .after($0) })
+        if let callerDriver, callerDriver.isOnThread { try? callerDriver.turn(until: .distantPast) }
+        awaitRelease(\.listeners.isEmpty)
+    }
+
+    /// Waits until the loop has given up addresses, unless the caller is a loop itself.
+    func awaitRelease(_ isReleased: (Registry) -> Bool) {
+        guard !registry.withLock({ isReleased($0) }), !context.isOnLoopThread else { return }
+        _ = context.wait(until: .after(Self.releasePatience)) { registry.withLock { isReleased($0) } }
+    }
+
+    /// What a loop needs to give up an address is a turn or two; one that is kept from turning is not waited for.
+    private static var releasePatience: Duration { .seconds(1) }
+
+    /// The kernel has let go of what was bound.
+    func released(_ endpoint: UInt64) {
+        registry.withLock { _ = $0.listeners.remove(endpoint) }
+        context.noteProgress()
     }
 
     // MARK: Events
