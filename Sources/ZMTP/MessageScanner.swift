@@ -181,9 +181,10 @@ public struct MessageScanner: Hashable, Sendable {
         try check(header)
         guard header.flags.contains(.command), header.bodyCount > commandLimit else { return header }
         let (body, count) = (p + header.headerCount, available - header.headerCount)
-        guard let name = Self.subscriptionNames.first(where: { Self.begins(body, count, as: $0) }),
-            0...subscriptionLimit ~= header.bodyCount - name.utf8CodeUnitCount
-        else { throw .commandTooLarge }
+        let name = Self.subscriptionNames.first { name in
+            Self.begins(body, count, as: name) && 0...subscriptionLimit ~= header.bodyCount - name.utf8CodeUnitCount
+        }
+        guard let name else { throw .commandTooLarge }
         return count >= name.utf8CodeUnitCount ? header : nil
     }
 
