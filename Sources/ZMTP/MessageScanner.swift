@@ -16,6 +16,12 @@ public struct MessageScanner: Hashable, Sendable {
     private let messageLimit: Int
     private let partLimit: Int
     private let commandLimit: Int
+    private let subscriptionLimit: Int
+    private let betweenLimit: Int
+    /// The largest body of any command: `validate` knows the name.
+    private let largestCommand: Int
+    /// Octets of the command frames that have gone by inside the unfinished message.
+    private var betweenBytes = 0
     /// Flag bits that must be zero: 3 to 7, and in ZMTP 2.0, which has no commands, 2 as well.
     private let reserved: UInt8
 
@@ -27,6 +33,10 @@ public struct MessageScanner: Hashable, Sendable {
         messageLimit = limits.maximumMessageBytes ?? .max
         partLimit = limits.maximumParts
         commandLimit = limits.maximumCommandSize
+        subscriptionLimit = limits.maximumSubscriptionSize
+        betweenLimit = limits.maximumBytesBetweenParts
+        // Length octet and name of a SUBSCRIBE, then the prefix.
+        largestCommand = max(commandLimit, subscriptionLimit > .max - 10 ? .max : subscriptionLimit + 10)
         reserved = supportsCommands ? 0xf8 : 0xfc
     }
 
@@ -37,8 +47,9 @@ public struct MessageScanner: Hashable, Sendable {
     public struct Scan: Hashable, Sendable {
         /// Why the walk ended, and with it what the caller does next.
         public enum Stop: Hashable, Sendable {
-            /// The frame at `frameStart` is incomplete. Its header, if whole, has passed all limits: a large body
-            /// may be received straight into storage of its own, and is then told to `acceptBody`.
+            /// The frame at `frameStart` is incomplete. Its header, if there, has passed all limits: a large body
+            /// may be received straight into storage of its own, and is then told to `acceptBody`. (The header of a
+            /// command above the limit is not there before its name is.)
             case needMore(frameStart: Int, header: FrameHeader?)
             /// A command frame, perhaps inside a multipart message. Act on it, then call again from `consumed`.
             case command(body: Range<Int>, frame: Range<Int>)
@@ -113,6 +124,7 @@ public struct MessageScanner: Hashable, Sendable {
             let frameEnd = body + header.bodyCount
             if header.flags.contains(.command) {
                 stop = .command(body: body..<frameEnd, frame: at..<frameEnd)
+                passedCommand(header)
                 at = frameEnd
                 break walk
             }
@@ -147,15 +159,17 @@ public struct MessageScanner: Hashable, Sendable {
         return (at, count)
     }
 
-    /// Counts a frame whose body was received outside the scanned bytes, and checks its header as `scan` does.
+    /// Counts a frame whose body was received outside the scanned bytes, and checks its header as `scan` does: a
+    /// command above the limit is a subscription, or `scan` would not have given its header.
     ///
     /// - Returns: whether the frame ended a message; a command never does.
     public mutating func acceptBody(flags: FrameFlags, bodyCount: Int) throws(ZMTPError) -> Bool {
         guard bodyCount >= 0 else { throw .frameSizeOutOfRange }
         let header = FrameHeader(flags: flags, bodyCount: bodyCount)
         try check(header)
-        if flags.contains(.command) { return false }
-        return passed(header)
+        guard flags.contains(.command) else { return passed(header) }
+        passedCommand(header)
+        return false
     }
 
     /// The header at `p`, if it is whole; its flags are judged as soon as they are there.
@@ -165,7 +179,22 @@ public struct MessageScanner: Hashable, Sendable {
             return nil
         }
         try check(header)
-        return header
+        guard header.flags.contains(.command), header.bodyCount > commandLimit else { return header }
+        let (body, count) = (p + header.headerCount, available - header.headerCount)
+        let name = Self.subscriptionNames.first { name in
+            Self.begins(body, count, as: name) && 0...subscriptionLimit ~= header.bodyCount - name.utf8CodeUnitCount
+        }
+        guard let name else { throw .commandTooLarge }
+        return count >= name.utf8CodeUnitCount ? header : nil
+    }
+
+    /// The commands with a limit of their own, as their bodies begin.
+    private static var subscriptionNames: [StaticString] { ["\u{9}SUBSCRIBE", "\u{6}CANCEL"] }
+
+    /// Whether the octets, as far as they are there, are those of the name.
+    private static func begins(_ body: UnsafeRawPointer, _ count: Int, as name: StaticString) -> Bool {
+        UnsafeRawBufferPointer(start: body, count: min(count, name.utf8CodeUnitCount))
+            .elementsEqual(UnsafeRawBufferPointer(start: name.utf8Start, count: min(count, name.utf8CodeUnitCount)))
     }
 
     private func checkFlags(_ flags: FrameFlags) throws(ZMTPError) {
@@ -178,7 +207,11 @@ public struct MessageScanner: Hashable, Sendable {
         // Sizes of 2^63 and more come out of the header as negative numbers.
         guard header.bodyCount >= 0 else { throw .frameSizeOutOfRange }
         if header.flags.contains(.command) {
-            guard header.bodyCount <= commandLimit else { throw .commandTooLarge }
+            guard header.bodyCount <= largestCommand else { throw .commandTooLarge }
+            // `betweenBytes` never exceeds the limit, so nothing overflows.
+            guard parts == 0 || header.bodyCount <= betweenLimit - betweenBytes - header.headerCount else {
+                throw .tooManyCommands
+            }
             return
         }
         guard header.bodyCount <= frameLimit else { throw .messageTooLarge }
@@ -192,10 +225,16 @@ public struct MessageScanner: Hashable, Sendable {
         guard header.flags.contains(.more) else {
             parts = 0
             partBytes = 0
+            betweenBytes = 0
             return true
         }
         parts += 1
         partBytes += header.bodyCount
         return false
+    }
+
+    /// Counts a checked command frame, if it stands inside a message.
+    private mutating func passedCommand(_ header: FrameHeader) {
+        if parts > 0 { betweenBytes += header.headerCount + header.bodyCount }
     }
 }

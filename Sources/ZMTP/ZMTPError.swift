@@ -72,6 +72,8 @@ public enum ZMTPError: UInt8, Error, Hashable, Sendable, CaseIterable {
     case multipartTooLarge
     /// A command above the limit, known from its header. 37/ZMTP, Security Considerations.
     case commandTooLarge
+    /// Commands inside one message whose frames exceed the limit together. 37/ZMTP, Security Considerations.
+    case tooManyCommands
     /// A ZMTP 1.0 frame of length zero, which has no room for its flags. 13/ZMTP, Framing.
     case emptyFrameLength
     /// A sealed frame that does not open. 25/ZMTP-CURVE and kin.
@@ -93,7 +95,7 @@ extension ZMTPError {
             .commandTooLarge:
             0x1000_0011
         case .reservedFlags, .frameSizeOutOfRange, .messageTooLarge, .tooManyParts, .multipartTooLarge,
-            .emptyFrameLength:
+            .tooManyCommands, .emptyFrameLength:
             0x1000_0012
         case .malformedErrorCommand: 0x1000_0015
         case .downgradeRefused, .socketTypeTooNew, .refusedByPeer: 0x1000_0000
@@ -134,6 +136,7 @@ extension ZMTPError: CustomStringConvertible {
         case .tooManyParts: "a message has more frames than the limit"
         case .multipartTooLarge: "the frames of a message have more octets than the limit"
         case .commandTooLarge: "a command announces more octets than the limit"
+        case .tooManyCommands: "the commands inside a message have more octets than the limit"
         case .emptyFrameLength: "a ZMTP 1.0 frame has length zero"
         case .cryptographic: "a sealed frame does not open"
         }
@@ -150,7 +153,8 @@ extension ZMTPError: CustomStringConvertible {
             "37/ZMTP, Connection Metadata"
         case .malformedProperty, .invalidPropertyName, .propertyValueTooLong, .messageDuringHandshake:
             "37/ZMTP, The NULL Security Mechanism"
-        case .tooManyProperties, .messageTooLarge, .tooManyParts, .multipartTooLarge, .commandTooLarge:
+        case .tooManyProperties, .messageTooLarge, .tooManyParts, .multipartTooLarge, .commandTooLarge,
+            .tooManyCommands:
             "37/ZMTP, Security Considerations"
         case .unexpectedCommand: "37/ZMTP, Formal Grammar"
         case .malformedCommand, .reservedFlags, .moreOnCommand, .frameSizeOutOfRange: "37/ZMTP, Framing"

@@ -8,20 +8,29 @@ public struct ZMTPLimits: Hashable, Sendable {
     public var maximumParts: Int
     /// Octets in all bodies of one message; nil is no bound, since a message of one frame has none by default.
     public var maximumMessageBytes: Int?
-    /// Octets of one command's body, during the handshake and after it. 65,536: metadata and prefixes fit.
+    /// Octets of one command's body, during the handshake and after it. 65,536: metadata fits.
     public var maximumCommandSize: Int
+    /// Octets of the prefix in a SUBSCRIBE or CANCEL command, which may be larger than other commands. 1,048,576.
+    /// The message form of ZMTP 3.0 is bounded as a message.
+    public var maximumSubscriptionSize: Int
+    /// Octets of all command frames between the frames of one message: they wait there for the message's end.
+    /// 65,536: thousands of PINGs, no endless flood of them.
+    public var maximumBytesBetweenParts: Int
     /// Properties in one READY; each costs two allocations of ours. 128.
     public var maximumPropertyCount: Int
 
     /// The defaults, each of which can be changed.
     public init(
         maximumMessageSize: Int? = nil, maximumParts: Int = 65_536, maximumMessageBytes: Int? = nil,
-        maximumCommandSize: Int = 65_536, maximumPropertyCount: Int = 128
+        maximumCommandSize: Int = 65_536, maximumSubscriptionSize: Int = 1_048_576,
+        maximumBytesBetweenParts: Int = 65_536, maximumPropertyCount: Int = 128
     ) {
         self.maximumMessageSize = maximumMessageSize
         self.maximumParts = maximumParts
         self.maximumMessageBytes = maximumMessageBytes
         self.maximumCommandSize = maximumCommandSize
+        self.maximumSubscriptionSize = maximumSubscriptionSize
+        self.maximumBytesBetweenParts = maximumBytesBetweenParts
         self.maximumPropertyCount = maximumPropertyCount
     }
 }

@@ -5,6 +5,11 @@ public import Proactor
 ///
 /// A context chooses its backend once. Several contexts, with different backends, may live in one process; there is
 /// no global state. All of it may be used from any thread, except in caller-driven mode.
+///
+/// Sockets hold their context, so it lives until the last reference to it and to its sockets is dropped. That drop is
+/// a `close()`: it waits until unsent messages have gone, as long as the linger of their sockets allows, and 30 s at
+/// most. Where nobody may wait, on a thread of the context itself, the same is done in the background. A caller-driven
+/// context that is dropped on another thread than its own cannot turn its loop: what is unsent is lost then.
 public final class Context: Sendable {
     /// Where the work of sockets is done.
     public enum Mode: Sendable, Hashable {
@@ -44,7 +49,18 @@ public final class Context: Sendable {
             "context started", metadata: ["backend": "\(report.backend)", "reason": "\(report.reason)"])
     }
 
-    deinit { core.stop() }
+    deinit {
+        guard core.isOnLoopThread else {
+            core.close(by: .after(Self.patience))
+            return
+        }
+        let closing: @Sendable () -> Void = { [core] in core.close(by: .after(Self.patience)) }
+        // Without a thread to wait on, the loops end at once.
+        if (try? SystemThread.start(named: "zeromq-close", closing)) == nil { core.stop() }
+    }
+
+    /// How long a close takes at most, unless it is told otherwise.
+    private static var patience: Duration { .seconds(30) }
 
     /// Which backend and features its loops use, and why.
     public var report: EngineReport { core.report.withLock { $0! } }

@@ -18,7 +18,7 @@ final class ContextCore: Sendable {
     private let turn = Atomic<Int>(0)
     private let routingSeed = Atomic<UInt32>(UInt32.random(in: 0...(.max)))
     private let undelivered = Locked<[(endpoint: String, messages: Int)]>([])
-    /// Counts sockets that have let go; closers sleep on it.
+    /// Counts sockets and listeners that have let go; closers sleep on it.
     private let progress = FutexCounter()
 
     init(logger: Logger?) { self.logger = logger }
@@ -89,11 +89,13 @@ final class ContextCore: Sendable {
     }
 
     /// Ends a socket: waits end, endpoints go, unsent messages have until `linger`.
-    func close(_ core: SocketCore, as phase: SocketCore.Phase, linger: Deadline?) {
+    /// - Returns: false if it was closed before.
+    @discardableResult
+    func close(_ core: SocketCore, as phase: SocketCore.Phase, linger: Deadline?) -> Bool {
         let (isFirst, _) = core.phase.compareExchange(
             expected: .open, desired: phase, ordering: .acquiringAndReleasing)
         core.endWaits(phase)
-        guard isFirst else { return }
+        guard isFirst else { return false }
         for (name, pipe) in inproc.leave(core) {
             let messages = pipe.queued.messages
             core.lose(messages, .lingerOver, endpoint: "inproc://\(name)")
@@ -103,6 +105,7 @@ final class ContextCore: Sendable {
         let doors = doors.withLock { $0 }
         core.loopsLeft.store(doors.count, ordering: .releasing)
         for door in doors { door.post(.close(core, linger: linger)) }
+        return true
     }
 
     /// A loop holds nothing of a closed socket any more.
@@ -115,18 +118,28 @@ final class ContextCore: Sendable {
         progress.advance()
     }
 
+    @discardableResult
     func close(by deadline: Deadline) -> Context.ShutdownReport {
         isClosed.store(true, ordering: .releasing)
         for core in sockets.withLock({ Array($0.values) }) {
             let linger = core.options.linger.map { min(Deadline.after($0), deadline) } ?? deadline
-            close(core, as: .terminated, linger: linger)
+            if !close(core, as: .terminated, linger: linger) {
+                // Closed before, with a linger of its own, which ends with the context's time at the latest.
+                for door in allDoors { door.post(.hurry(core, by: deadline)) }
+            }
         }
         // Linger ends at the deadline at the latest; what a loop needs to let go after it is a few turns.
         let patience = deadline + .seconds(2)
         let isComplete = wait(until: patience) { self.sockets.withLock(\.isEmpty) }
+        let isFirst = !isStopped.load(ordering: .acquiring)
         stop()
-        return Context.ShutdownReport(undelivered: undelivered.withLock { $0 }, isComplete: isComplete)
+        let report = Context.ShutdownReport(undelivered: undelivered.withLock { $0 }, isComplete: isComplete)
+        if isFirst { logger?.info("context \(report)") }
+        return report
     }
+
+    /// Something that a closer may wait for has let go.
+    func noteProgress() { progress.advance() }
 
     /// Waits for a condition that `progress` announces.
     func wait(until deadline: Deadline, _ condition: () -> Bool) -> Bool {

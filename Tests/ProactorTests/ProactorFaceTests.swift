@@ -54,7 +54,6 @@ private func pair(_ proactor: inout Proactor) throws -> (Handle, Handle) {
 struct ProactorFaceTests {
     @Test("The echo server of the documentation echoes over tcp and unix", arguments: backends, [true, false])
     func echo(_ backend: BackendChoice, overTCP: Bool) throws {
-        try requireAvailable(backend)
         let address = overTCP ? loopback : SocketAddress(unix: "@proactor-face-\(backend)-\(getpid())")!
         let started = Locked<(SocketAddress, Waker)?>(nil)
         let finished = Atomic<Bool>(false)
@@ -95,7 +94,6 @@ struct ProactorFaceTests {
 
     @Test("A buffer comes back with its completion, also when the operation is cancelled", arguments: backends)
     func cancelledBuffer(_ backend: BackendChoice) throws {
-        try requireAvailable(backend)
         var proactor = try Proactor(backend)
         let (left, _) = try pair(&proactor)
         let token = proactor.receive(into: OwnedBuffer(capacity: 77), on: left)
@@ -112,7 +110,6 @@ struct ProactorFaceTests {
 
     @Test("Lent memory returns to the pool by itself with the next wait", arguments: backends)
     func lending(_ backend: BackendChoice) throws {
-        try requireAvailable(backend)
         var configuration = EngineConfiguration()
         configuration.receiveBufferCount = 8
         var proactor = try Proactor(backend, configuration: configuration)
@@ -137,7 +134,6 @@ struct ProactorFaceTests {
 
     @Test("An own buffer travels: sent, back, received into, back", arguments: backends)
     func ownedBuffers(_ backend: BackendChoice) throws {
-        try requireAvailable(backend)
         var proactor = try Proactor(backend)
         let (left, right) = try pair(&proactor)
         let payload = (0..<300_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
@@ -160,7 +156,6 @@ struct ProactorFaceTests {
 
     @Test("The end of the stream comes after its bytes, and a close completes once", arguments: backends)
     func ending(_ backend: BackendChoice) throws {
-        try requireAvailable(backend)
         var proactor = try Proactor(backend)
         let (left, right) = try pair(&proactor)
         proactor.send(copying: [1, 2, 3], on: left)
@@ -187,7 +182,6 @@ struct ProactorFaceTests {
 
     @Test("A connection accepted in the turn in which another is closed has a life of its own", arguments: backends)
     func slotReuse(_ backend: BackendChoice) throws {
-        try requireAvailable(backend)
         var proactor = try Proactor(backend)
         let listener = try proactor.listen(on: loopback)
         let address = proactor.localAddress(of: listener)!
@@ -211,7 +205,6 @@ struct ProactorFaceTests {
 
     @Test("Wakes from another thread arrive with their values, in order", arguments: backends)
     func wakes(_ backend: BackendChoice) throws {
-        try requireAvailable(backend)
         var proactor = try Proactor(backend)
         let waker = proactor.waker
         try SystemThread.start(named: "waker") {
@@ -228,7 +221,6 @@ struct ProactorFaceTests {
 
     @Test("Datagrams carry their sender, and an empty one is no end", arguments: backends)
     func datagrams(_ backend: BackendChoice) throws {
-        try requireAvailable(backend)
         var proactor = try Proactor(backend)
         let left = try proactor.bindDatagram(to: loopback)
         let right = try proactor.bindDatagram(to: loopback)
@@ -247,7 +239,6 @@ struct ProactorFaceTests {
 
     @Test("A refused connection fails with its reason", arguments: backends)
     func refusal(_ backend: BackendChoice) throws {
-        try requireAvailable(backend)
         var proactor = try Proactor(backend)
         // A port that was bound a moment ago and has nobody now.
         let number = try Descriptor.listening(on: loopback).release()
@@ -262,7 +253,6 @@ struct ProactorFaceTests {
 
     @Test("Timers fire in order, repeat, and end with a cancel", arguments: backends)
     func timers(_ backend: BackendChoice) throws {
-        try requireAvailable(backend)
         var proactor = try Proactor(backend)
         let late = proactor.startTimer(at: .after(.milliseconds(20)))
         let early = proactor.startTimer(at: .after(.milliseconds(5)))
@@ -285,7 +275,6 @@ struct ProactorFaceTests {
 
     @Test("A foreign descriptor is polled, and stays its owner's", arguments: backends)
     func polling(_ backend: BackendChoice) throws {
-        try requireAvailable(backend)
         var proactor = try Proactor(backend)
         let (left, right) = try Descriptor.pair().release()
         let first = Descriptor(owning: left)
@@ -302,7 +291,6 @@ struct ProactorFaceTests {
 
     @Test("The report names the backend and prints", arguments: backends)
     func report(_ backend: BackendChoice) throws {
-        try requireAvailable(backend)
         let proactor = try Proactor(backend)
         let (report, kind) = (proactor.report, proactor.kind)
         #expect(report.backend == kind)
@@ -313,7 +301,6 @@ struct ProactorFaceTests {
         "A proactor that ends with operations in flight frees their memory and closes its sockets",
         arguments: backends)
     func endingWithOperations(_ backend: BackendChoice) throws {
-        try requireAvailable(backend)
         let numbers = try Descriptor.pair().release()
         let peer = Descriptor(owning: numbers.1)
         do {

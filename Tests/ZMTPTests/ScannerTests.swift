@@ -76,6 +76,7 @@ func stream(
 func reference(_ octets: [UInt8], _ limits: ZMTPLimits, supportsCommands: Bool = true) -> Stream {
     var stream = Stream()
     var parts: [[UInt8]] = []
+    var between = 0
     var rest = octets[...]
     while rest.count >= 2 {
         let flags = rest.first!
@@ -95,7 +96,21 @@ func reference(_ octets: [UInt8], _ limits: ZMTPLimits, supportsCommands: Bool =
         }
         if size >= 1 << 63 { return fail(.frameSizeOutOfRange) }
         if flags & 4 != 0 {
-            if size > limits.maximumCommandSize { return fail(.commandTooLarge) }
+            if size > max(limits.maximumCommandSize, limits.maximumSubscriptionSize + 10) {
+                return fail(.commandTooLarge)
+            }
+            if !parts.isEmpty, between + head + Int(size) > limits.maximumBytesBetweenParts {
+                return fail(.tooManyCommands)
+            }
+            if size > limits.maximumCommandSize {
+                // Only a subscription may be; which it is the name's octets tell, as far as they are there.
+                let body = Array(rest.dropFirst(head))
+                let names = ["\u{9}SUBSCRIBE", "\u{6}CANCEL"].map { Array($0.utf8) }
+                let fits = names.filter { $0.starts(with: body.prefix($0.count)) }
+                guard fits.contains(where: { 0...limits.maximumSubscriptionSize ~= Int(size) - $0.count }) else {
+                    return fail(.commandTooLarge)
+                }
+            }
         } else {
             if let limit = limits.maximumMessageSize, size > limit { return fail(.messageTooLarge) }
             if parts.count == limits.maximumParts { return fail(.tooManyParts) }
@@ -106,6 +121,7 @@ func reference(_ octets: [UInt8], _ limits: ZMTPLimits, supportsCommands: Bool =
         let body = Array(rest.dropFirst(head).prefix(Int(size)))
         rest = rest.dropFirst(head + Int(size))
         if flags & 4 != 0 {
+            if !parts.isEmpty { between += head + body.count }
             stream.commands.append(body)
             continue
         }
@@ -114,6 +130,7 @@ func reference(_ octets: [UInt8], _ limits: ZMTPLimits, supportsCommands: Bool =
         if flags & 1 == 0 {
             stream.messages.append(parts)
             parts = []
+            between = 0
         }
     }
     stream.isInsideMessage = !parts.isEmpty
@@ -215,7 +232,10 @@ struct FramingTests {
             ("00 05", ZMTPError.messageTooLarge), ("01 05", .messageTooLarge),
             ("02 00 00 00 00 00 00 01 00", .messageTooLarge),
             ("01 04 41 41 41 41 01 03", .multipartTooLarge), ("01 00 01 00 01 00 01 00", .tooManyParts),
-            ("04 07", .commandTooLarge), ("01 00 04 07", .commandTooLarge),
+            ("04 13", .commandTooLarge), ("01 00 04 13", .commandTooLarge),
+            ("04 07 04", .commandTooLarge), ("04 07 06 'CANCER'", .commandTooLarge),
+            ("04 0b 06 'CANCEL'", .commandTooLarge), ("04 0e 09 'SUBSCRIBE'", .commandTooLarge),
+            ("01 00 04 05 04 'PONG' 04 05 04 'PONG' 04 05 04 'PONG'", .tooManyCommands),
         ])
     func limits(_ text: String, _ error: ZMTPError) {
         var limits = ZMTPLimits()
@@ -223,10 +243,15 @@ struct FramingTests {
         limits.maximumMessageBytes = 6
         limits.maximumParts = 3
         limits.maximumCommandSize = 6
+        limits.maximumSubscriptionSize = 3
+        limits.maximumBytesBetweenParts = 20
         #expect(feed(text, limits).failure == error)
-        let fine = feed("00 04 41 41 41 41 01 04 41 41 41 41 01 00 00 02 41 41 04 06 05 'READY'", limits)
+        let fine = feed(
+            "00 04 41 41 41 41 01 04 41 41 41 41 01 00 00 02 41 41 04 06 05 'READY'"
+                + " 04 0a 06 'CANCEL' 41 42 43 04 0d 09 'SUBSCRIBE' 41 42 43"
+                + " 01 00 04 05 04 'PONG' 04 05 04 'PONG' 04 04 03 'ABC' 00 00 01 00 04 05 04 'PONG' 00 00", limits)
         #expect(fine.failure == nil)
-        #expect(fine.messages.count == 2)
+        #expect(fine.messages.count == 4)
     }
 
     @Test("Security Considerations: endless empty parts end at the default limit")
@@ -289,6 +314,10 @@ struct FramingTests {
             if Bool.random(using: &random) { limits.maximumMessageBytes = Int.random(in: 0...600, using: &random) }
             limits.maximumParts = Int.random(in: 1...5, using: &random)
             limits.maximumCommandSize = Int.random(in: 0...300, using: &random)
+            limits.maximumSubscriptionSize = Int.random(in: 0...300, using: &random)
+            if Bool.random(using: &random) {
+                limits.maximumBytesBetweenParts = Int.random(in: 0...300, using: &random)
+            }
             let commands = Int.random(in: 0..<4, using: &random) > 0
             var octets: [UInt8] = []
             for _ in 0..<Int.random(in: 0...8, using: &random) {
@@ -311,7 +340,12 @@ struct FramingTests {
                     let top: UInt8 = Int.random(in: 0..<40, using: &random) == 0 ? 0x80 : 0
                     octets += [top, 0, 0, 0, 0, 0, UInt8(count >> 8), UInt8(count & 255)]
                 }
-                octets += (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
+                var body = (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
+                if flags & 4 != 0, Bool.random(using: &random) {
+                    let name = Bool.random(using: &random) ? "\u{9}SUBSCRIBE" : "\u{6}CANCEL"
+                    body = Array((Array(name.utf8) + body).prefix(count))
+                }
+                octets += body
             }
             octets.removeLast(min(octets.count, Int.random(in: 0...3, using: &random)))
             var pieces: [[UInt8]] = []

@@ -1,3 +1,4 @@
+import Proactor
 import Testing
 import ZeroMQ
 
@@ -51,6 +52,32 @@ extension Sockets {
             let sender = Worker { try? push.send(contentsOf: (0..<500).map { Message("\($0)") }) }
             for number in 0..<500 { #expect(try pull.receive().string == "\(number)") }
             #expect(sender.join(within: 10))
+            context.close()
+        }
+
+        @Test("A batch that stops tells how many went; the others are the caller's still", arguments: Setup.all)
+        func stopped(setup: Setup) throws {
+            let context = try setup.context()
+            let push = try PushSocket(context, .test { $0.sendHighWaterMark = 5 })
+            let endpoint = try setup.reserve()
+            try push.connect(endpoint)
+            var batch = (0..<9).map { Message("\($0)") }
+            // Nobody is there: exactly the mark is taken.
+            let full = #expect(throws: BatchError.self) {
+                try push.send(contentsOf: batch, until: .after(.milliseconds(20)))
+            }
+            #expect(full?.sent == 5 && full?.cause.code == .timedOut)
+            batch.removeFirst(full?.sent ?? 0)
+            let pull = try PullSocket(context, .test)
+            try pull.bind(endpoint)
+            for number in 0..<5 { #expect(try pull.receive().string == "\(number)") }
+            #expect(try pull.tryReceive() == nil)
+            try push.send(contentsOf: batch)
+            for number in 5..<9 { #expect(try pull.receive().string == "\(number)") }
+            #expect(try pull.tryReceive() == nil)
+            push.close()
+            let closed = #expect(throws: BatchError.self) { try push.send(contentsOf: batch) }
+            #expect(closed?.sent == 0 && closed?.cause.code == .socketClosed)
             context.close()
         }
     }

@@ -118,11 +118,9 @@ extension Sockets {
         func unbind(setup: Setup) throws {
             let context = try setup.context()
             let one = try PullSocket(context, .test)
-            let monitor = one.monitor()
             let bound = try one.bind(setup.wildcard)
             try one.unbind(bound)
             expectError(.endpointUnknown) { try one.unbind(bound) }
-            if setup.wire != .inproc { try context.await(monitor, "end of the listener") { $0 == .closed } }
             let two = try PullSocket(context, .test)
             try two.bind(bound)
             let push = try PushSocket(context, .test)
@@ -211,6 +209,44 @@ extension Sockets {
             } catch {
                 #expect(error.code == .invalidOption && error.message.contains(name), "\(error)")
             }
+            context.close()
+        }
+
+        @Test("An address can be bound again as soon as close or unbind returns", arguments: Setup.all)
+        func again(setup: Setup) throws {
+            let context = try setup.context(loops: setup.drive == .background ? 2 : 1)
+            var last = try PullSocket(context, .test)
+            let bound = try last.bind(setup.wildcard)
+            for round in 0..<30 {
+                // With a connection that lives on it is no other.
+                let push = try PushSocket(context, .test)
+                try push.connect(bound)
+                try push.send("x")
+                _ = try last.receive()
+                if round % 2 == 0 { last.close() } else { try last.unbind(bound) }
+                let next = try PullSocket(context, .test)
+                try next.bind(bound)
+                // The former is dropped while the next holds the address: that must stay.
+                last = next
+            }
+            context.close()
+        }
+
+        @Test("A task on a loop does not wait for that loop: the monitor says when", arguments: Setup.engines)
+        func againOnLoop(setup: Setup) async throws {
+            let context = try setup.context()
+            let bound = try await Task(executorPreference: context.executor) {
+                let one = try PullSocket(context, .test)
+                let monitor = one.monitor()
+                let bound = try one.bind(setup.wildcard)
+                let start = Deadline.now
+                one.close()
+                #expect(Deadline.now.since(start) < .milliseconds(900))
+                for await event in monitor where event.kind == .closed { break }
+                let two = try PullSocket(context, .test)
+                return try two.bind(bound)
+            }.value
+            #expect(!bound.isEmpty)
             context.close()
         }
     }

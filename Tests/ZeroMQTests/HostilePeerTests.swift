@@ -93,7 +93,9 @@ extension Sockets {
                 ([5, 1, 0], .moreOnCommand),
                 ([2, 0, 0, 0, 0, 0, 1, 0x86, 0xA1], .messageTooLarge),
                 ([2, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF], .frameSizeOutOfRange),
-                ([6, 0, 0, 0, 0, 0, 1, 0, 1], .commandTooLarge),
+                ([6, 0, 0, 0, 0, 0, 1, 0, 1, 4], .commandTooLarge),
+                ([6, 0, 0, 0, 0, 0, 0x20, 0, 1, 9] + Array("SUBSCRIBE".utf8), .commandTooLarge),
+                (RawPeer.ready("PUSH"), .unexpectedCommand),
                 (RawPeer.frame([9, 1], flags: 4), .malformedCommand),
                 (RawPeer.frame([4] + Array("PING".utf8) + [0], flags: 4), .malformedHeartbeat),
             ]
@@ -173,6 +175,24 @@ extension Sockets {
             while recv(peer.number, &bytes, bytes.count, Int32(MSG_DONTWAIT)) > 0 {}
         }
 
+        @Test("PINGs for ever inside an unfinished message meet a limit", arguments: Setup.engines)
+        func pingsInside(setup: Setup) throws {
+            let target = try Target(setup)
+            let before = residentBytes()
+            let peer = try RawPeer(target.endpoint)
+            try peer.shakeHands(as: "PUSH")
+            peer.pour(
+                RawPeer.frame([1], flags: 1)
+                    + [[UInt8]](repeating: RawPeer.ping([1]), count: 500_000).flatMap { $0 })
+            #expect(peer.isHungUpOn())
+            let event = try target.context.await(target.monitor, "violation") {
+                if case .protocolViolation = $0 { true } else { false }
+            }
+            #expect(event.kind == .protocolViolation(.tooManyCommands))
+            #expect(residentBytes() - before < 16 << 20)
+            try target.close()
+        }
+
         @Test("Frames with MORE for ever meet a limit", arguments: Setup.engines)
         func endlessMultipart(setup: Setup) throws {
             let target = try Target(setup, .test { $0.limits.maximumParts = 1000 })
@@ -200,6 +220,20 @@ extension Sockets {
             let zero = try RawPeer(router.bind(setup.wildcard))
             zero.pour(RawPeer.greeting + RawPeer.ready("DEALER", identity: "\0bad"))
             #expect(zero.isHungUpOn())
+            // A broken frame behind a good one is no secret of theirs either.
+            let monitor = push.monitor()
+            let broken = try RawPeer(push.lastEndpoint)
+            try broken.shakeHands(as: "PULL")
+            broken.pour(RawPeer.frame([1]) + RawPeer.frame([2], flags: 1) + RawPeer.ping([3]) + [0xF8, 0])
+            try context.await(monitor, "violation") { $0 == .protocolViolation(.reservedFlags) }
+            // A subscription may be larger than other commands, wherever it comes.
+            let subscriber = try RawPeer(push.lastEndpoint)
+            try subscriber.shakeHands(as: "PULL")
+            let prefix = [UInt8](repeating: 7, count: 500_000)
+            try subscriber.send(RawPeer.frame([9] + Array("SUBSCRIBE".utf8) + prefix, flags: 4) + RawPeer.ping([4]))
+            #expect(try subscriber.receiveFrame().body == [4] + Array("PONG".utf8) + [4])
+            _ = consume subscriber
+            try push.awaitPeers(0, in: context)
             let good = try RawPeer(push.lastEndpoint)
             try good.shakeHands(as: "PULL")
             try push.awaitPeers(1, in: context)

@@ -1,6 +1,7 @@
 import Testing
 import ZMTP
-import ZeroMQ
+
+@testable import ZeroMQ
 
 extension Sockets {
     @Suite("Monitors") struct MonitorTests {
@@ -90,6 +91,24 @@ extension Sockets {
             try pull.bind(setup.wildcard)
             #expect(await monitor.next()?.kind == .listening)
             context.close()
+        }
+
+        @Test("A monitor that is dropped is one no more", arguments: Setup.tcp)
+        func dropped(setup: Setup) throws {
+            let context = try setup.context()
+            let pull = try PullSocket(context, .test)
+            var kept: SocketMonitor? = pull.monitor()
+            for _ in 0..<100 { _ = pull.monitor() }
+            #expect(pull.core.monitorCount == 1)
+            try pull.bind(setup.wildcard)
+            try context.await(kept!, "listening") { $0 == .listening }
+            kept = nil
+            #expect(pull.core.monitorCount == 0)
+            // One that outlives its socket's end has nobody to take leave of.
+            let last = pull.monitor()
+            pull.close()
+            #expect(context.close().isComplete)
+            #expect(last.poll()?.kind == .closed)
         }
     }
 }

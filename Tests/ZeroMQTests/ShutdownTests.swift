@@ -160,7 +160,7 @@ extension Sockets {
             }
         }
 
-        @Test("A caller-driven context works on its own thread only", arguments: Engine.allCases)
+        @Test("A caller-driven context works on its own thread only", arguments: Engine.available)
         func wrongThread(engine: Engine) throws {
             let context = try Setup(engine: engine, drive: .callerDriven).context()
             let pull = try PullSocket(context, .test)

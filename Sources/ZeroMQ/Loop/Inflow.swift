@@ -1,11 +1,13 @@
+import Glibc
 import Proactor
 import ZMTP
 
 /// The receiving half of a session: bytes from the kernel become published messages.
 ///
 /// A quiet connection waits by buffer select: it holds no memory, and what comes is copied out of the lent buffer
-/// into a chunk of the pipe, which is given up again at once. A busy one (it filled a lent buffer) receives straight
-/// into its pipe's chunk, behind its partial frame. A large body is received into storage of its own.
+/// into a chunk of the pipe, which is given up again at once. One that stays quiet while messages come receives so
+/// with one operation for all (multishot). A busy one (it filled a lent buffer) receives straight into its pipe's
+/// chunk, behind its partial frame. A large body is received into storage of its own.
 final class Inflow {
     enum Mode {
         case quiet, hot, body
@@ -16,6 +18,12 @@ final class Inflow {
     /// Bodies up to this size get their storage at once; beyond, it grows as bytes arrive.
     private static let trustedBody = 1 << 20
     private static let hotMinimum = 16 << 10
+    /// After so many small receives in a row one operation serves all that follow: taking it back costs more than
+    /// starting a few anew, so a connection that turns busy now and then does without.
+    private static let calmBound = 8
+    /// At the mark, receiving goes on until so many bytes wait, in search of PINGs. Beyond, TCP holds the peer back,
+    /// PINGs and all.
+    private static let aheadBound = 64 << 10
 
     private(set) var pipe: Pipe?
     private var scanner = MessageScanner()
@@ -23,13 +31,24 @@ final class Inflow {
     private var limits = ZMTPLimits()
     private var mode = Mode.quiet
     private var isReceiving = false
+    /// The receive in flight, if it goes on after each completion.
+    private var lasting: Token?
+    private var isRecalled = false
+    private var calm = 0
+    /// The application is behind by the whole mark: what is filled waits.
     private var isPaused = false
+    private var lookahead: Lookahead?
+    /// The connection ended meanwhile: told when what waits has been delivered.
+    private var pendingEnd: SocketEvent.Kind?
     /// Bytes behind the pipe's cursor that are not whole frames yet.
     private var filled = 0
     private var room = 0
     private var chunkSize = 64 << 10
     private var publishedPosition: UInt64 = 0
     private var body: GrowingBody?
+    /// What came behind a body that waits at the mark, from a receive that could not be called back before: at most
+    /// the loop's lent buffers.
+    private var held: [UInt8] = []
     /// Traffic of a type that receives nothing (PUSH): partial frames, bounded by the limits.
     private var ignored: [UInt8] = []
     private var isOpen = false
@@ -43,40 +62,62 @@ final class Inflow {
         isOpen = true
     }
 
-    /// Whether the connection ends in the middle of a message.
-    var isCutShort: Bool { isOpen && (scanner.isInsideMessage || filled > 0 || body != nil) && !isPaused }
+    /// Messages that are lost if the connection ends now: one that is not whole, and those that wait at the mark.
+    var unpublished: Int {
+        guard isOpen, decoder == nil || !isPaused else { return 0 }
+        if let lookahead { return lookahead.messages + (lookahead.isInsideMessage(at: filled) ? 1 : 0) }
+        return scanner.isInsideMessage || filled > 0 || body != nil ? 1 : 0
+    }
 
     // MARK: Receiving
 
-    /// Starts the next receive, unless the application is behind by the whole mark.
+    /// Starts the next receive, unless the application is behind by the whole mark and enough waits for it.
     func arm<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
-        guard !isReceiving, !isPaused else { return }
+        guard !isReceiving, !isPaused || looksAhead else { return }
         isReceiving = true
         if let space = body?.space {
             mode = .body
             loop.backend.receive(session.handle, into: space, untilFull: false)
-        } else if mode == .hot, decoder == nil, let pipe {
+        } else if mode == .hot, decoder == nil, !isPaused, let pipe {
             let space = pipe.writer.pointee.room(behind: filled, minimum: Self.hotMinimum, chunk: chunkSize)
             room = space.count
             loop.backend.receive(session.handle, into: space, untilFull: false)
         } else {
             mode = .quiet
-            loop.backend.receive(session.handle, multishot: false)
+            let lasts = calm >= Self.calmBound && !isPaused
+            let token = loop.backend.receive(session.handle, multishot: lasts)
+            lasting = lasts ? token : nil
         }
+    }
+
+    /// Ends a receive that goes on, where what comes next is to be received otherwise. What it delivers until its
+    /// last completion is taken as before.
+    private func recall<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
+        guard let lasting, !isRecalled, mode != .quiet || body != nil || isPaused && !looksAhead else { return }
+        isRecalled = true
+        calm = 0
+        loop.backend.cancel(lasting)
     }
 
     func received<B: Backend & ~Copyable>(
         _ completion: Completion, _ session: Session, on loop: Loop<B>
     ) {
-        isReceiving = false
+        isReceiving = completion.flags.contains(.more)
         let count = Int(completion.result)
+        let isEndOfRecalled = isRecalled && count == -Int(ECANCELED)
+        if !isReceiving { (lasting, isRecalled) = (nil, false) }
+        if isEndOfRecalled, session.phase != .closing { return goOn(session, on: loop) }
         guard count > 0, session.phase != .closing else {
             if completion.flags.contains(.buffer) { loop.backend.recycle(completion.buffer) }
-            if session.phase != .closing { session.end(.disconnected(completion.error), on: loop) }
+            if session.phase == .running, isPaused {
+                pendingEnd = .disconnected(completion.error)
+            } else if session.phase != .closing {
+                session.end(.disconnected(completion.error), on: loop)
+            }
             return
         }
         do throws(ZMTPError) {
-            switch mode {
+            switch completion.flags.contains(.buffer) ? .quiet : mode {
             case .quiet: try takeLent(completion, count, session, on: loop)
             case .hot: try takeOwn(count, session, on: loop)
             case .body: try takeBody(count, session, on: loop)
@@ -84,9 +125,13 @@ final class Inflow {
         } catch {
             if session.phase != .closing { session.end(.protocolViolation(error), on: loop) }
         }
+        goOn(session, on: loop)
+    }
+
+    private func goOn<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
         guard session.phase == .handshaking || session.phase == .running else { return }
         if session.outflow.hasControl { session.outflow.flush(session, on: loop) }
-        arm(session, on: loop)
+        if isReceiving { recall(session, on: loop) } else { arm(session, on: loop) }
     }
 
     private func takeLent<B: Backend & ~Copyable>(
@@ -107,20 +152,33 @@ final class Inflow {
         } else {
             try take(bytes, session, on: loop)
         }
+        calm = count < lent.count / 4 ? calm + 1 : 0
         if count == lent.count, pipe != nil { mode = .hot }
     }
 
     /// Copies bytes into the pipe's chunk and walks them.
     private func take<B: Backend & ~Copyable>(
-        _ bytes: UnsafeRawBufferPointer, _ session: Session, on loop: Loop<B>
+        _ received: UnsafeRawBufferPointer, _ session: Session, on loop: Loop<B>
     ) throws(ZMTPError) {
-        guard let pipe else { return try ignore(bytes, session, on: loop) }
+        guard let pipe else { return try ignore(received, session, on: loop) }
+        var bytes = received
+        if let body {
+            // From a receive that was not called back in time.
+            let part = min(body.missing, bytes.count)
+            body.append(UnsafeRawBufferPointer(rebasing: bytes[..<part]))
+            bytes = UnsafeRawBufferPointer(rebasing: bytes[part...])
+            if body.isComplete, !isPaused { try finishBody(session, on: loop) }
+            guard !bytes.isEmpty else { return }
+            // The header of a body that waits at the mark must stay the last thing in the chunk.
+            if self.body != nil { return held.append(contentsOf: bytes) }
+        }
         // Only a decoder brings a large body here: its chunks double, so that it is copied a few times at most.
         let size = filled + bytes.count
         let space = pipe.writer.pointee.room(
-            behind: filled, minimum: bytes.count, chunk: size > Self.bodyThreshold ? size * 2 : size)
+            behind: filled, minimum: bytes.count, chunk: isPaused || size > Self.bodyThreshold ? size * 2 : size)
         space.copyMemory(from: bytes)
         filled += bytes.count
+        if isPaused { return lookAhead(session) }
         try walk(session, on: loop)
         if filled == 0, !scanner.isInsideMessage, !isPaused { pipe.writer.pointee.letGo() }
     }
@@ -152,7 +210,7 @@ final class Inflow {
             guard writer.pointee.hasRoom() else {
                 if writer.pointee.waitForRoom() {
                     isPaused = true
-                    return
+                    return lookAhead(session)
                 }
                 continue
             }
@@ -206,14 +264,37 @@ final class Inflow {
     func resume<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
         guard isPaused, session.phase == .running else { return }
         isPaused = false
+        lookahead = nil
         do throws(ZMTPError) {
             if let body, body.isComplete { try finishBody(session, on: loop) }
             if !isPaused { try walk(session, on: loop) }
+            if body == nil, !held.isEmpty {
+                let bytes = held
+                held = []
+                try bytes.withTypedBytes { bytes throws(ZMTPError) in try take(bytes, session, on: loop) }
+            }
         } catch {
             return session.end(.protocolViolation(error), on: loop)
         }
-        if session.outflow.hasControl { session.outflow.flush(session, on: loop) }
-        arm(session, on: loop)
+        if !isPaused, let pendingEnd { return session.end(pendingEnd, on: loop) }
+        goOn(session, on: loop)
+    }
+
+    // MARK: At the mark
+
+    /// Whether receiving goes on at the mark. Commands are of ZMTP 3; a large body has nothing behind it yet.
+    private var looksAhead: Bool {
+        guard let pipe, decoder == nil, body == nil, pendingEnd == nil else { return false }
+        return filled < min(Self.aheadBound, pipe.writer.pointee.byteMark)
+    }
+
+    private func lookAhead(_ session: Session) {
+        guard let pipe, decoder == nil else { return }
+        var ahead = lookahead ?? Lookahead(scanner)
+        filled = ahead.look(
+            at: UnsafeMutableRawBufferPointer(start: pipe.writer.pointee.cursor, count: filled),
+            answer: session.answerAhead)
+        lookahead = ahead
     }
 
     // MARK: Large bodies
@@ -273,20 +354,28 @@ final class Inflow {
                 try scanner.scan(bytes, from: from, maxMessages: .max)
             }
             from = scan.consumed
-            guard case .command(let range, _) = scan.stop else { break }
-            try ignored.withTypedBytes { bytes throws(ZMTPError) in
-                try session.obey(UnsafeRawBufferPointer(rebasing: bytes[range]), on: loop)
+            switch scan.stop {
+            case .limit: continue
+            case .command(let range, _):
+                try ignored.withTypedBytes { bytes throws(ZMTPError) in
+                    try session.obey(UnsafeRawBufferPointer(rebasing: bytes[range]), on: loop)
+                }
+            case .needMore(_, let header):
+                ignored.removeFirst(from)
+                // No message of such a type's peer is worth more than a small frame's memory. Commands have passed
+                // their limits.
+                let isMessage = header.map { !$0.flags.contains(.command) } ?? false
+                if isMessage, ignored.count > limits.maximumCommandSize { throw .messageTooLarge }
+                return
             }
         }
-        ignored.removeFirst(from)
-        // Nothing of such a type's peer is worth more than a small frame's memory.
-        guard ignored.count <= limits.maximumCommandSize else { throw .messageTooLarge }
     }
 
     // MARK: The end
 
     func close() {
         body = nil
+        held = []
         ignored = []
         filled = 0
         pipe?.server = nil

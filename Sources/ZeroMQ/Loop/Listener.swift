@@ -27,6 +27,8 @@ final class Listener {
             return true
         } catch {
             core.report(.acceptFailed(SystemError(code: error.errno)), text)
+            Transport.cleanUp(text)
+            core.released(endpoint)
             return false
         }
     }
@@ -38,6 +40,7 @@ final class Listener {
             guard let handle else { return }
             self.handle = nil
             // Now, not earlier: who sees this may bind the address again.
+            core.released(endpoint)
             core.report(.closed, text)
             loop.ended(self, handle)
         default: break

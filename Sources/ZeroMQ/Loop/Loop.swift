@@ -64,7 +64,7 @@ final class Loop<B: Backend & ~Copyable> {
         var dialers: [Dialer] = []
         var sessions: [ObjectIdentifier: Session] = [:]
         var isClosing = false
-        var lingerTimer: Token?
+        var linger: (timer: Token, end: Deadline)?
 
         var isEmpty: Bool { listeners.isEmpty && dialers.isEmpty && sessions.isEmpty }
     }
@@ -222,6 +222,7 @@ final class Loop<B: Backend & ~Copyable> {
             startSession(core, endpoint: endpoint, text: text, descriptor, dialer: nil)
         case .end(let core, let endpoint): end(core, endpoint)
         case .close(let core, let linger): close(core, linger)
+        case .hurry(let core, let deadline): limitLinger(core, deadline)
         case .resolved(let core, let endpoint, let address):
             members[ObjectIdentifier(core)]?.dialers.first { $0.endpoint == endpoint }?.resolved(address, on: self)
         case .cut(let core, let peer):
@@ -320,15 +321,23 @@ final class Loop<B: Backend & ~Copyable> {
 
     private func close(_ core: SocketCore, _ linger: Deadline?) {
         member(core) { $0.isClosing = true }
-        if let linger {
-            let timer = startTimer(at: linger, .linger(core))
-            member(core) { $0.lingerTimer = timer }
-        }
+        if let linger { limitLinger(core, linger) }
         guard let those = members[ObjectIdentifier(core)] else { return }
         for listener in those.listeners { listener.close(on: self) }
         for dialer in those.dialers { dialer.finish(on: self) }
         for session in those.sessions.values where session.dialer == nil { session.finish(on: self) }
         settle(core)
+    }
+
+    /// Ends linger at the deadline, if it does not end before.
+    private func limitLinger(_ core: SocketCore, _ deadline: Deadline) {
+        let id = ObjectIdentifier(core)
+        guard let those = members[id], those.isClosing, those.linger.map({ deadline < $0.end }) ?? true else {
+            return
+        }
+        cancelTimer(those.linger?.timer)
+        let timer = startTimer(at: deadline, .linger(core))
+        member(core) { $0.linger = (timer, deadline) }
     }
 
     private func lingerIsOver(_ core: SocketCore) {
@@ -342,7 +351,7 @@ final class Loop<B: Backend & ~Copyable> {
     private func settle(_ core: SocketCore) {
         let id = ObjectIdentifier(core)
         guard let those = members[id], those.isClosing, those.isEmpty else { return }
-        cancelTimer(those.lingerTimer)
+        cancelTimer(those.linger?.timer)
         members[id] = nil
         core.registry.withLock { $0.leftLoops.append(ObjectIdentifier(door)) }
         core.context.loopLeft(core)

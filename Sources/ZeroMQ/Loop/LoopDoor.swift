@@ -12,6 +12,8 @@ enum LoopCommand: Sendable {
     case end(SocketCore, endpoint: UInt64)
     /// End everything of a socket; unsent messages have until the deadline.
     case close(SocketCore, linger: Deadline?)
+    /// A closed socket's unsent messages have no longer than this.
+    case hurry(SocketCore, by: Deadline)
     /// A name was resolved.
     case resolved(SocketCore, endpoint: UInt64, SocketAddress?)
     /// Cut one connection: its identity was taken over.
@@ -26,7 +28,11 @@ enum LoopCommand: Sendable {
     /// Gives back what an order holds that nobody will obey.
     func drop() {
         switch self {
-        case .listen(_, _, _, let descriptor), .serve(_, _, _, let descriptor): _ = Descriptor(owning: descriptor)
+        case .listen(let core, let endpoint, let text, let descriptor):
+            Transport.cleanUp(text)
+            _ = Descriptor(owning: descriptor)
+            core.released(endpoint)
+        case .serve(_, _, _, let descriptor): _ = Descriptor(owning: descriptor)
         default: break
         }
     }

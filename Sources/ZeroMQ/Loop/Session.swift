@@ -153,14 +153,26 @@ final class Session {
     func obey<B: Backend & ~Copyable>(_ body: UnsafeRawBufferPointer, on loop: Loop<B>) throws(ZMTPError) {
         let command = try Command(parsing: body)
         switch command.name {
-        case .ping:
-            let (_, context) = try command.ping(in: body)
-            // A flood of PINGs meets a peer that does not read: answer only while few answers wait.
-            guard outflow.control.count < Outflow.controlBound else { return }
-            Command.appendPong(context: body[context], to: &outflow.control)
+        case .ping: try answer(command, body)
         case .error: throw .refusedByPeer
+        // The mechanism has had it: a handshake is not begun again (37/ZMTP, Formal Grammar).
+        case .ready: throw .unexpectedCommand
         default: break
         }
+    }
+
+    /// Answers a PING that stands behind messages that wait at the mark.
+    /// - Returns: false for other commands, and for a broken one: their turn comes.
+    func answerAhead(_ body: UnsafeRawBufferPointer) -> Bool {
+        guard let command = try? Command(parsing: body), command.name == .ping else { return false }
+        return (try? answer(command, body)) != nil
+    }
+
+    private func answer(_ command: Command, _ body: UnsafeRawBufferPointer) throws(ZMTPError) {
+        let (_, context) = try command.ping(in: body)
+        // A flood of PINGs meets a peer that does not read: answer only while few answers wait.
+        guard outflow.control.count < Outflow.controlBound else { return }
+        Command.appendPong(context: body[context], to: &outflow.control)
     }
 
     // MARK: The end
@@ -197,7 +209,7 @@ final class Session {
         phase = .closing
         loop.cancelTimer(handshakeTimer)
         handshakeTimer = nil
-        if inflow.isCutShort { core.lose(1, .cutShort, endpoint: text) }
+        core.lose(inflow.unpublished, .cutShort, endpoint: text)
         closesOnArrival = !outflow.ownsConnection()
         if !closesOnArrival { loop.backend.close(handle) }
         dialer?.noteEnd(reason)

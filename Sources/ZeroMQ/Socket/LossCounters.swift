@@ -10,7 +10,7 @@ public enum LossReason: Int, Sendable, CaseIterable, CustomStringConvertible {
     case unexpected
     /// The peer went away, and what was queued for it with it.
     case peerGone
-    /// The connection was lost in the middle of a message.
+    /// The connection was lost in the middle of a message, or with messages behind the mark that waited for room.
     case cutShort
     /// Closing: linger was over before it was sent.
     case lingerOver

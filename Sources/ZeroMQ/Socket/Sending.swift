@@ -65,16 +65,25 @@ extension SendingSocket {
         try send(Message(text), until: deadline)
     }
 
-    /// Sends messages in order, waiting as `send` does.
-    /// - Returns: how many were sent: all of them, unless it throws. `sent` counts those before an error.
+    /// Sends messages in order, waiting for each as `send` does; the deadline counts for the batch.
+    /// - Throws: what stopped the batch, with the number of messages that were sent before. The others are the
+    ///   caller's still.
     public func send(
         contentsOf messages: some Sequence<Message>, until deadline: Deadline? = nil
-    ) throws(ZeroMQError) {
+    ) throws(BatchError) {
         core.sender.pointee.enter()
         defer { core.sender.pointee.leave() }
-        try core.checkOpen()
-        for message in messages where try offer(message) != .sent {
-            try wait(until: deadline) { () throws(ZeroMQError) in try offer(message) }
+        var sent = 0
+        do throws(ZeroMQError) {
+            try core.checkOpen()
+            for message in messages {
+                if try offer(message) != .sent {
+                    try wait(until: deadline) { () throws(ZeroMQError) in try offer(message) }
+                }
+                sent += 1
+            }
+        } catch {
+            throw BatchError(sent: sent, cause: error)
         }
     }
 

@@ -6,17 +6,20 @@ public import ZMTP
 /// A socket may be used from any thread or task; at most one sends and one receives at a time (more trap). Closing
 /// and asking may happen meanwhile.
 ///
-/// Sendable: the one stored property is immutable and Sendable.
+/// Dropping the last reference closes: see `close`.
+///
+/// Sendable: the stored properties are immutable and Sendable.
 public class Socket: @unchecked Sendable {
     let core: SocketCore
+    /// A context lives as long as its sockets: the loops go on for them.
+    private let context: Context
 
     init(_ type: SocketType, _ context: Context, _ options: SocketOptions) throws(ZeroMQError) {
+        self.context = context
         core = try SocketCore(context.core, type, options)
     }
 
-    deinit {
-        core.context.close(core, as: .closed, linger: core.options.linger.map { .after($0) })
-    }
+    deinit { core.close() }
 
     /// The socket's type.
     public final var type: SocketType { core.type }
@@ -65,6 +68,7 @@ public class Socket: @unchecked Sendable {
         let (descriptor, actual) = try Transport.listen(parsed, core.options)
         let door = core.context.nextDoor()
         core.add(id, actual.description, door: door, inproc: nil)
+        core.registry.withLock { _ = $0.listeners.insert(id) }
         door.post(.listen(core, endpoint: id, text: actual.description, descriptor: descriptor))
         return actual.description
     }
@@ -100,7 +104,8 @@ public class Socket: @unchecked Sendable {
         if let driver = core.callerDriver { try driver.turn(until: .distantPast) }
     }
 
-    /// Ends a bind: no further connections, those there are finish sending and end.
+    /// Ends a bind: no further connections, those there are finish sending and end. The address can be bound again
+    /// when it returns, with the exception that `close` names.
     /// - Throws: `endpointUnknown`.
     public final func unbind(_ endpoint: String) throws(ZeroMQError) { try core.remove(endpoint) }
 
@@ -113,15 +118,11 @@ public class Socket: @unchecked Sendable {
 
     // MARK: Seeing
 
-    /// A new listener to the socket's events.
+    /// A new listener to the socket's events, for as long as somebody holds it.
     /// - Parameter bound: events that may wait; beyond, the newest are lost with a count. Default 1024.
     public final func monitor(bound: Int = 1024) -> SocketMonitor {
-        let monitor = SocketMonitor(bound: bound)
-        let isOpen = core.registry.withLock { registry in
-            if !registry.isOver { registry.monitors.append(monitor) }
-            return !registry.isOver
-        }
-        if !isOpen { monitor.close() }
+        let monitor = SocketMonitor(bound: bound, of: core)
+        core.add(monitor)
         return monitor
     }
 
@@ -131,11 +132,12 @@ public class Socket: @unchecked Sendable {
     // MARK: The end
 
     /// Closes the socket: waiting calls end with `socketClosed`, endpoints go, unsent messages are kept for the
-    /// linger time. Returns at once; `Context.close` tells what was not delivered.
-    public final func close() {
-        core.context.close(core, as: .closed, linger: core.options.linger.map { .after($0) })
-        if let driver = core.callerDriver, driver.isOnThread { try? driver.turn(until: .distantPast) }
-    }
+    /// linger time while the loop goes on in the background; `Context.close` tells what was not delivered.
+    ///
+    /// It does not wait for linger, only for the loop to give up what was bound, a turn or two: the addresses can be
+    /// bound again when it returns. On a loop's own thread (a task on `Context.executor`) it does not wait for that
+    /// either; there a monitor's `closed` event says when.
+    public final func close() { core.close() }
 }
 
 extension Pipe {
@@ -196,6 +198,7 @@ extension SocketCore {
             entry.door?.post(.end(self, endpoint: entry.id))
             // Connections accepted for it may live on other loops.
             for door in context.allDoors where door !== entry.door { door.post(.end(self, endpoint: entry.id)) }
+            awaitRelease { !$0.listeners.contains(entry.id) }
         }
     }
 }

@@ -68,10 +68,16 @@ final class SocketCore: @unchecked Sendable {
             var partner: (core: SocketCore, id: UInt64)?
         }
         var entries: [Entry] = []
+        /// Binds whose address the kernel still holds for us.
+        var listeners: Set<UInt64> = []
         var lastEndpoint = ""
         var connections: [UInt64: Connection] = [:]
         var routes: [Frame: UInt64] = [:]
-        var monitors: [SocketMonitor] = []
+        /// Each takes itself out when it is dropped.
+        var monitors: [ObjectIdentifier: Listening] = [:]
+        struct Listening: Sendable {
+            weak var monitor: SocketMonitor?
+        }
         /// No event will come any more: no loop holds anything of the socket.
         var isOver = false
         /// Doors of the loops that hold nothing of this closed socket any more.
@@ -133,12 +139,45 @@ final class SocketCore: @unchecked Sendable {
         receiveList.wake(receiveList.push(wakeReceiver.node, .call))
     }
 
+    /// Closes, as the owner of the socket.
+    func close() {
+        context.close(self, as: .closed, linger: options.linger.map { .after($0) })
+        if let callerDriver, callerDriver.isOnThread { try? callerDriver.turn(until: .distantPast) }
+        awaitRelease(\.listeners.isEmpty)
+    }
+
+    /// Waits until the loop has given up addresses, unless the caller is a loop itself.
+    func awaitRelease(_ isReleased: (Registry) -> Bool) {
+        guard !registry.withLock({ isReleased($0) }), !context.isOnLoopThread else { return }
+        _ = context.wait(until: .after(Self.releasePatience)) { registry.withLock { isReleased($0) } }
+    }
+
+    /// What a loop needs to give up an address is a turn or two; one that is kept from turning is not waited for.
+    private static var releasePatience: Duration { .seconds(1) }
+
+    /// The kernel has let go of what was bound.
+    func released(_ endpoint: UInt64) {
+        registry.withLock { _ = $0.listeners.remove(endpoint) }
+        context.noteProgress()
+    }
+
     // MARK: Events
 
-    var hasMonitors: Bool { registry.withLock { !$0.monitors.isEmpty } }
+    var monitorCount: Int { registry.withLock(\.monitors.count) }
+
+    func add(_ monitor: SocketMonitor) {
+        let isOver = registry.withLock { registry in
+            if !registry.isOver { registry.monitors[ObjectIdentifier(monitor)] = .init(monitor: monitor) }
+            return registry.isOver
+        }
+        if isOver { monitor.close() }
+    }
+
+    func forgetMonitor(_ id: ObjectIdentifier) { registry.withLock { $0.monitors[id] = nil } }
 
     func report(_ kind: SocketEvent.Kind, _ endpoint: String, peer: SocketAddress? = nil) {
-        let monitors = registry.withLock(\.monitors)
+        // Held beyond the lock: the last reference to a monitor takes the lock.
+        let monitors = registry.withLock { $0.monitors.values.compactMap(\.monitor) }
         context.log(type, kind, endpoint, peer)
         guard !monitors.isEmpty else { return }
         let event = SocketEvent(kind: kind, endpoint: endpoint, peer: peer)
@@ -148,9 +187,9 @@ final class SocketCore: @unchecked Sendable {
     /// No event will come any more.
     func endMonitors() {
         let monitors = registry.withLock { registry in
-            defer { registry.monitors = [] }
+            defer { registry.monitors = [:] }
             registry.isOver = true
-            return registry.monitors
+            return registry.monitors.values.compactMap(\.monitor)
         }
         for monitor in monitors { monitor.close() }
     }

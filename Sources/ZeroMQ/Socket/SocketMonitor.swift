@@ -47,7 +47,7 @@ public struct SocketEvent: Sendable, CustomStringConvertible {
 }
 
 /// One listener to a socket's events: a bounded queue that can be polled or iterated. A queue that nobody empties
-/// loses the newest events, with a count, and never holds the loop up.
+/// loses the newest events, with a count, and never holds the loop up. Dropping it ends it: the socket does not hold it.
 public final class SocketMonitor: Sendable, AsyncSequence {
     /// The elements.
     public typealias Element = SocketEvent
@@ -61,8 +61,15 @@ public final class SocketMonitor: Sendable, AsyncSequence {
 
     private let state = Locked(State())
     private let bound: Int
+    /// Whose events it gets. Neither holds the other.
+    private weak let core: SocketCore?
 
-    init(bound: Int) { self.bound = bound }
+    init(bound: Int, of core: SocketCore) {
+        self.bound = bound
+        self.core = core
+    }
+
+    deinit { core?.forgetMonitor(ObjectIdentifier(self)) }
 
     /// Events lost because the queue was full.
     public var lostCount: Int { state.withLock(\.lost) }
