@@ -2,13 +2,17 @@
 ///
 /// Copying a frame costs a reference at most. Frames may outlive the socket, the loop and the context they came from.
 public struct Frame: Sendable {
+    @usableFromInline
     typealias Inline = (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64)
     /// Bodies up to this size lie inside the frame.
     static let inlineCapacity = 64
 
-    private var inline: Inline = (0, 0, 0, 0, 0, 0, 0, 0)
+    // To be read only: code of users has what reads a body inlined.
+    @usableFromInline
+    var inline: Inline = (0, 0, 0, 0, 0, 0, 0, 0)
     /// Nil while the body lies inline; otherwise `inline.0` is its address.
-    private(set) var owner: SharedBytes?
+    @usableFromInline
+    var owner: SharedBytes?
     /// Bytes of the body.
     public let count: Int
 
@@ -93,9 +97,11 @@ public struct Frame: Sendable {
     }
 
     /// Whether the body has no bytes.
+    @inlinable
     public var isEmpty: Bool { count == 0 }
 
     /// Calls with the body, valid during the call.
+    @inlinable
     @inline(__always)
     public func withUnsafeBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
         if owner != nil {

@@ -2,8 +2,10 @@
 ///
 /// A single-frame message of up to 64 bytes allocates nothing.
 public struct Message: Sendable, Hashable {
-    private var first: Frame
-    private var rest: [Frame]?
+    @usableFromInline
+    var first: Frame
+    @usableFromInline
+    var rest: [Frame]?
 
     /// A message of one frame.
     public init(_ frame: Frame = Frame()) { first = frame }
@@ -45,14 +47,17 @@ public struct Message: Sendable, Hashable {
 
 extension Message: RandomAccessCollection, MutableCollection {
     /// 0.
+    @inlinable
     public var startIndex: Int { 0 }
     /// The number of frames.
     @inlinable
     public var endIndex: Int { count }
     /// The number of frames, at least 1.
+    @inlinable
     public var count: Int { 1 + (rest?.count ?? 0) }
 
     /// The frame at an index below `count`.
+    @inlinable
     public subscript(index: Int) -> Frame {
         get { index == 0 ? first : rest![index - 1] }
         set { if index == 0 { first = newValue } else { rest![index - 1] = newValue } }

@@ -4,6 +4,7 @@ import Glibc
 ///
 /// Sendable: the bytes are written before the value is shared and never after; for foreign memory its giver promises
 /// so until the release runs.
+@usableFromInline
 class SharedBytes: @unchecked Sendable {
     final let bytes: UnsafeRawBufferPointer
 

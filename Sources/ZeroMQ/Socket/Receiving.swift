@@ -1,5 +1,4 @@
 public import Proactor
-import ZMTP
 
 /// A socket that receives. Messages come whole, one from each readable peer in turn.
 public protocol ReceivingSocket: Socket {}
@@ -92,21 +91,35 @@ extension ReceivingSocket {
     // MARK: Async
 
     /// The next message; suspends until there is one. A cancelled task takes none.
+    ///
+    /// A message that is there already is taken without an asynchronous call.
+    /// - Parameter deadline: nil takes the socket's `receiveTimeout`.
     /// - Throws: as the blocking form, and `cancelled`.
+    @inlinable
+    @inline(__always)
     public nonisolated(nonsending) func receive(
         until deadline: Deadline? = nil
     ) async throws(ZeroMQError) -> Message {
-        if let message = core.takeFromSole() { return message }
+        if let message = takeUnlessCancelled() { return message }
+        return try await receiveSuspending(until: deadline)
+    }
+
+    /// The long way: whatever kept the short one from a message is found again here, and told.
+    @usableFromInline
+    nonisolated(nonsending) func receiveSuspending(
+        until deadline: Deadline?
+    ) async throws(ZeroMQError) -> Message {
         core.receiver.pointee.enter()
         defer { core.receiver.pointee.leave() }
-        try core.checkOpen()
-        try checkReceive()
-        if let message = take() { return message }
         let deadline = deadline ?? core.options.receiveTimeout.map { .after($0) }
         while true {
-            try await core.suspendForMessage(until: deadline)
+            guard !Task.isCancelled else {
+                throw ZeroMQError(.cancelled, "the task was cancelled before it received")
+            }
             try core.checkOpen()
+            try checkReceive()
             if let message = take() { return message }
+            try await core.suspendForMessage(until: deadline)
         }
     }
 
@@ -122,110 +135,4 @@ extension ReceivingSocket {
         while batch.count < limit, let message = try? tryReceive() { batch.append(message) }
         return batch
     }
-
-    /// All messages from now on, until the socket or its context is closed. One iteration at a time.
-    public var messages: MessageSequence { MessageSequence(socket: self) }
-
-    // MARK: Taking
-
-    @inline(__always)
-    fileprivate func next() -> Pipe? {
-        while let pipe = core.receiver.pointee.choose() {
-            if !core.hasEnvelopes || admit(pipe) { return pipe }
-        }
-        return nil
-    }
-
-    fileprivate func take() -> Message? {
-        guard let pipe = next() else { return nil }
-        var message = pipe.reader.pointee.takeMessage()
-        if core.type == .router { message.prepend(pipe.peer!.routingID) }
-        core.receiver.pointee.finish(pipe)
-        return message
-    }
-
-    fileprivate func lend(_ each: (UnsafeRawBufferPointer, Bool) -> Void) -> Bool {
-        guard let pipe = next() else { return false }
-        if core.type == .router { pipe.peer!.routingID.withUnsafeBytes { each($0, true) } }
-        pipe.reader.pointee.lendMessage(each)
-        core.receiver.pointee.finish(pipe)
-        return true
-    }
-}
-
-extension SocketCore {
-    /// A message that is there already, from the only readable peer: no suspension, no call that could suspend.
-    @inline(__always)
-    fileprivate func takeFromSole() -> Message? {
-        guard isPlainReceiver, isOpen else { return nil }
-        receiver.pointee.enter()
-        defer { receiver.pointee.leave() }
-        guard let reader = receiver.pointee.soleWithMessage() else { return nil }
-        let message = reader.pointee.takeMessage()
-        receiver.pointee.finishSole(reader)
-        return message
-    }
-}
-
-extension PipeReader {
-    /// The next message, kept.
-    @inline(__always)
-    fileprivate mutating func takeMessage() -> Message {
-        var frame = next()
-        var message = Message(Frame(frame))
-        while frame.hasMore {
-            frame = next()
-            message.append(Frame(frame))
-        }
-        return message
-    }
-
-    /// The frames of the next message, lent one after the other.
-    @inline(__always)
-    fileprivate mutating func lendMessage(_ each: (UnsafeRawBufferPointer, Bool) -> Void) {
-        while true {
-            let frame = next()
-            each(frame.body, frame.hasMore)
-            if !frame.hasMore { return }
-        }
-    }
-}
-
-/// Messages of a socket as they come.
-public struct MessageSequence: AsyncSequence, Sendable {
-    /// The elements.
-    public typealias Element = Message
-    /// What ends it early; closing the socket ends it orderly.
-    public typealias Failure = ZeroMQError
-
-    let socket: any ReceivingSocket
-
-    /// Takes messages one by one.
-    public struct Iterator: AsyncIteratorProtocol {
-        let socket: any ReceivingSocket
-        let core: SocketCore
-
-        /// The next message; nil when the socket or its context was closed, or the task is cancelled.
-        public mutating func next(
-            isolation actor: isolated (any Actor)? = #isolation
-        ) async throws(ZeroMQError) -> Message? {
-            if let message = core.takeFromSole() { return message }
-            do throws(ZeroMQError) {
-                return try await socket.receive()
-            } catch {
-                switch error.code {
-                case .socketClosed, .contextClosed, .cancelled: return nil
-                default: throw error
-                }
-            }
-        }
-
-        /// The next message.
-        public mutating func next() async throws(ZeroMQError) -> Message? {
-            try await next(isolation: nil)
-        }
-    }
-
-    /// Begins to take messages.
-    public func makeAsyncIterator() -> Iterator { Iterator(socket: socket, core: socket.core) }
 }
