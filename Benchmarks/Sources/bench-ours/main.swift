@@ -13,7 +13,7 @@ let usage = """
            bench-ours inproc SIZE COUNT
            bench-ours pull-idle|router-idle ENDPOINT       (until standard input ends)
            bench-ours echo-server                          (until standard input ends)
-    each with  --backend io_uring|epoll   --caller-driven   --async (pull)
+    each with  --backend io_uring|epoll   --caller-driven   --async [--pool] (pull)
     """
 
 bench_die_with_parent()
@@ -27,6 +27,7 @@ while let word = remaining.popFirst() {
         setting.backend = kind
     case "--caller-driven": setting.isCallerDriven = true
     case "--async": setting.isAsync = true
+    case "--pool": setting.isOnPool = true
     default: words.append(word)
     }
 }

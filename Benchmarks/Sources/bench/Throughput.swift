@@ -26,14 +26,18 @@ enum Throughput {
     /// Our asynchronous receive against our own blocking one, same sender.
     static func asyncRows(_ options: Options) -> [Row] {
         guard options.includes(transport: "tcp", size: 64) else { return [] }
-        return options.backends.map { backend in
-            let contenders = [Contender.ours(backend), .ours(backend, "--async")]
+        return options.backends.flatMap { backend in
+            let contenders = [
+                Contender.ours(backend), .ours(backend, "--async"), .ours(backend, "--async", "--pool"),
+            ]
             let title = "async-throughput tcp 64 \(backend)"
             let rotation = rotate(options, title, contenders, "tcp", 64, mark: 0, 1e6)
-            return Row(
-                rotation, ours: 1, baseline: 0, scenario: Scenario.asyncThroughput.rawValue, transport: "tcp",
-                size: 64, backend: backend, against: "our blocking receive", unit: "messages/s",
-                quick: options.isQuick)
+            return ["", "on the task pool"].enumerated().map { index, variant in
+                Row(
+                    rotation, ours: index + 1, baseline: 0, scenario: Scenario.asyncThroughput.rawValue,
+                    transport: "tcp", size: 64, backend: backend, variant: variant,
+                    against: "our blocking receive", unit: "messages/s", quick: options.isQuick)
+            }
         }
     }
 

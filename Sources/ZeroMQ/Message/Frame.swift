@@ -75,14 +75,22 @@ public struct Frame: Sendable {
     }
 
     /// A frame that outlives the take of the pipe it lies in.
-    @inline(__always)
     init(_ lent: LentFrame) {
+        self = lent.body.count <= Self.inlineCapacity ? Frame(small: lent) : Frame(large: lent)
+    }
+
+    /// The same for a body that will lie inline.
+    @inline(__always)
+    init(small lent: LentFrame) {
         count = lent.body.count
-        if count <= Self.inlineCapacity {
-            // A fixed size costs a few moves; chunks have slack behind them, so reading past the body is in bounds.
-            // What lies behind the body is never looked at.
-            if let base = lent.body.baseAddress { inline = base.loadUnaligned(as: Inline.self) }
-        } else if let kept = lent.owner {
+        // A fixed size costs a few moves; chunks have slack behind them, so reading past the body is in bounds.
+        // What lies behind the body is never looked at.
+        if let base = lent.body.baseAddress { inline = base.loadUnaligned(as: Inline.self) }
+    }
+
+    private init(large lent: LentFrame) {
+        count = lent.body.count
+        if let kept = lent.owner {
             refer(to: lent.body, owner: kept.takeUnretainedValue())
         } else {
             let storage = Storage(count: count)

@@ -90,9 +90,10 @@ extension ReceivingSocket {
 
     // MARK: Async
 
-    /// The next message; suspends until there is one. A cancelled task takes none.
+    /// The next message; suspends until there is one.
     ///
-    /// A message that is there already is taken without an asynchronous call.
+    /// A message that is there already is taken without an asynchronous call. Cancelling the task ends the wait, and
+    /// no message is lost; messages that are there may still be taken, but at most 64.
     /// - Parameter deadline: nil takes the socket's `receiveTimeout`.
     /// - Throws: as the blocking form, and `cancelled`.
     @inlinable
@@ -100,7 +101,7 @@ extension ReceivingSocket {
     public nonisolated(nonsending) func receive(
         until deadline: Deadline? = nil
     ) async throws(ZeroMQError) -> Message {
-        if let message = takeUnlessCancelled() { return message }
+        if let message = takeNow() { return message }
         return try await receiveSuspending(until: deadline)
     }
 

@@ -3,17 +3,23 @@ import ZMTP
 /// How a message that is there already is taken: from the only readable peer, or from the peer whose turn it is.
 /// Nothing here waits, suspends or throws; the forms of `receive` stand on it.
 extension Socket {
-    /// The next message if it is there, and if nothing forbids the calling task to take it. What kept it away the
-    /// long way finds again, and tells or waits for.
+    /// Messages after which a task at the latest looks whether it was cancelled: the look costs as much as half a
+    /// message of 64 bytes.
+    static var messagesPerLook: UInt64 { 64 }
+
+    /// The next message if it is there, for a task. What keeps one away the long way finds again, and tells it or
+    /// waits for its end.
     ///
     /// The asynchronous forms are inlined into their callers up to this call: as long as messages are there a task
     /// makes no asynchronous call, and changes no executor, for any of them.
     @usableFromInline
-    final func takeUnlessCancelled() -> Message? {
-        guard !Task.isCancelled, core.isOpen else { return nil }
+    final func takeNow() -> Message? {
+        guard core.isOpen else { return nil }
         core.receiver.pointee.enter()
         defer { core.receiver.pointee.leave() }
-        if core.isPlainReceiver, let reader = core.receiver.pointee.soleWithMessage() {
+        if core.isPlainReceiver, let reader = core.receiver.pointee.soleWithMessage(),
+            reader.pointee.count % Self.messagesPerLook != 0
+        {
             let message = reader.pointee.takeMessage()
             core.receiver.pointee.finishSole(reader)
             return message
@@ -21,9 +27,10 @@ extension Socket {
         return takeInTurn()
     }
 
-    /// Several peers, patterns, a peer that has to be looked at for more.
+    /// Several peers, patterns, a peer that has to be looked at for more, a task to be looked at.
     @inline(never)
     private final func takeInTurn() -> Message? {
+        guard !Task.isCancelled else { return nil }
         do throws(ZeroMQError) { try checkReceive() } catch { return nil }
         return take()
     }
@@ -60,7 +67,16 @@ extension PipeReader {
     /// The next message, kept.
     @inline(__always)
     mutating func takeMessage() -> Message {
-        var frame = next()
+        let frame = next()
+        // By itself: where both kinds meet in one value, the small one is put together from single words.
+        if frame.body.count <= Frame.inlineCapacity, !frame.hasMore { return Message(Frame(small: frame)) }
+        return takeMessage(from: frame)
+    }
+
+    /// A large frame, or several.
+    @inline(never)
+    private mutating func takeMessage(from first: LentFrame) -> Message {
+        var frame = first
         var message = Message(Frame(frame))
         while frame.hasMore {
             frame = next()

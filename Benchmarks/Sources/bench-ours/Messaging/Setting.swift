@@ -6,8 +6,10 @@ struct Setting {
     var backend = BackendKind.ioUring
     /// No loop thread: the calling thread turns the loop.
     var isCallerDriven = false
-    /// Receives by `for try await` instead of blocking.
+    /// Receives by `for try await` instead of blocking, in a task on the loop's own thread.
     var isAsync = false
+    /// That task runs on the pool of the concurrency runtime instead.
+    var isOnPool = false
 
     func makeContext() throws(ZeroMQError) -> Context {
         try Context(

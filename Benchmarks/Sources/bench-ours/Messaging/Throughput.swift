@@ -12,7 +12,9 @@ enum Throughput {
         tell(endpoint: try pull.bind(endpoint))
         let seconds =
             setting.isAsync
-            ? try waitFor(context) { try await receiveAllAsync(pull, size: size, count: count) }
+            ? try waitFor(setting.isOnPool ? nil : context.executor) {
+                try await receiveAllAsync(pull, size: size, count: count)
+            }
             : try receiveAll(pull, size: size, count: count)
         let report = context.report
         checkBackend(report)
@@ -21,13 +23,14 @@ enum Throughput {
         tell(role: "pull", report: report, size: size, messages: count, seconds: seconds)
     }
 
-    /// Runs a task where its messages arrive, on the loop's own thread, and blocks this thread meanwhile.
+    /// Runs a task on the executor (a loop's: where its messages arrive; nil is the pool), and blocks this thread
+    /// meanwhile.
     private static func waitFor(
-        _ context: Context, _ work: @escaping @Sendable () async throws -> Double
+        _ executor: (any TaskExecutor)?, _ work: @escaping @Sendable () async throws -> Double
     ) throws -> Double {
         let result = Outcome()
         let done = DispatchSemaphore(value: 0)
-        Task(executorPreference: context.executor) {
+        Task(executorPreference: executor) {
             do { result.set(.success(try await work())) } catch { result.set(.failure(error)) }
             done.signal()
         }
