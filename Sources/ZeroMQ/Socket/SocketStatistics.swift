@@ -8,7 +8,9 @@ public struct SocketStatistics: Sendable {
         public let peer: Peer
         /// Messages that wait to be sent to it, and their bytes with headers.
         public let toSend: (messages: Int, bytes: Int)
-        /// Messages received from it and not yet taken, and their bytes with headers.
+        /// Messages received from it and not yet taken, and their bytes with headers. Never less than there are;
+        /// up to half of the receive mark more, since the receiver accounts for what it takes in such lots, and
+        /// exact when it has found nothing more to take.
         public let toTake: (messages: Int, bytes: Int)
     }
 
@@ -19,7 +21,7 @@ public struct SocketStatistics: Sendable {
 
     /// Messages that wait to be sent, to all peers that are connected.
     public var messagesToSend: Int { peers.reduce(0) { $0 + $1.toSend.messages } }
-    /// Messages received and not yet taken.
+    /// Messages received and not yet taken, at most; `toTake` says how exact that is.
     public var messagesToTake: Int { peers.reduce(0) { $0 + $1.toTake.messages } }
 
     init(_ core: SocketCore) {
