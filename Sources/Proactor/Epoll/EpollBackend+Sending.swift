@@ -51,8 +51,8 @@ extension EpollBackend {
         counters.systemCalls += 1
         let result: Int
         if record.pointee.state.contains(.notSocket) {
-            result = Int(
-                BrokenPipe.withoutSignal { proactor_result(Int64(Glibc.write(number, memory + done, asked))) })
+            var element = iovec(iov_base: memory + done, iov_len: asked)
+            result = Int(proactor_write_silently(number, &element, 1))
         } else {
             result = Int(proactor_send(number, memory + done, asked, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)))
         }
@@ -68,10 +68,7 @@ extension EpollBackend {
         counters.systemCalls += 1
         let result: Int
         if record.pointee.state.contains(.notSocket) {
-            result = Int(
-                BrokenPipe.withoutSignal {
-                    proactor_result(Int64(Glibc.writev(number, UnsafePointer(OpaquePointer(list)), Int32(count))))
-                })
+            result = Int(proactor_write_silently(number, .init(OpaquePointer(list)), Int32(count)))
         } else {
             var message = msghdr()
             message.msg_iov = .init(OpaquePointer(list))
