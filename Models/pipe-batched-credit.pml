@@ -62,7 +62,7 @@ look:
 }
 
 proctype Consumer() {
-  byte saw, published, lot = 0; bit was;
+  byte saw, published, lot = 0; bit was, owed;
 rest:
 end_rest:
   if :: d_step { ready -> ready = 0 } fi;                /* only the list brings the consuming side */
@@ -76,29 +76,30 @@ end_rest:
 #else
      :: lot >= LOT || (lot > 0 && taken == saw) ->
 #endif
-#if BREAK == 5
-        was = waiting;                                   /* the flag and the addition from two looks */
-        d_step { credited = credited + lot };
-#else
-        d_step { was = waiting; credited = credited + lot };
-#endif
-        lot = 0;
-        assert(credited <= taken);
+give:   true;
+        d_step { was = waiting; owed = 0 };              /* load R */
         if
         :: was ->
            published = count;                            /* load W: the writer published before it waited */
-           if
 #if BREAK == 4
-           :: published - credited < HALF ->
+           d_step { owed = (published - taken < HALF) }
 #else
-           :: published - credited <= HALF ->
+           d_step { owed = (published - taken <= HALF) }
 #endif
-              d_step { was = waiting; waiting = 0 };
-              if :: was -> d_step { roomy = 1 } :: else fi
-           :: else
-           fi
         :: else
-        fi
+        fi;
+        /* -- one compare-exchange of R: the new total, and the flag unless the writer is to be woken. Only this side
+         *    changes the total, so comparing the word is comparing the flag. -- */
+        if
+        :: d_step { waiting == was -> credited = taken; waiting = was && !owed }
+#if BREAK == 5
+        :: d_step { waiting != was -> credited = taken; waiting = was && !owed }   /* a store: it compares nothing */
+#else
+        :: d_step { waiting != was -> skip }; goto give
+#endif
+        fi;
+        lot = 0;
+        if :: owed -> d_step { roomy = 1 } :: else fi
      :: else
      fi;
      /* -- dry: rest, if nothing came meanwhile -- */

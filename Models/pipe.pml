@@ -73,30 +73,37 @@ inline transmit(k) {
   }
 }
 
-/* Gives back everything up to c: an addition to R that answers whether the writer waits. Only then, and only when
- * half of the mark is free, is the flag cleared; the clearing decides alone who pushes. */
-inline give_back(c, was, published) {
-  d_step { was = waiting; assert(c >= credited && c <= N); credited = c };
-  if
-  :: was ->
-     d_step { published = count };      /* the writer published before it waited, so this is fresh */
+/* Gives back everything up to c, in one compare-exchange of R: the new total, and the flag unless half of the mark is
+ * free for a writer that waits. Whoever's exchange clears the flag owes the push. Only the consumer changes the total,
+ * so comparing the word is comparing the flag. */
+inline give_back(c, was, owed, published) {
+  do
+  :: d_step { was = waiting; owed = 0 };                 /* load R */
      if
+     :: was ->
+        d_step { published = count };   /* the writer published before it waited, so this is fresh */
 #if BREAK == 2
-     :: published - c < HALF ->
+        d_step { owed = (published - c < HALF) }
 #else
-     :: published - c <= HALF ->
+        d_step { owed = (published - c <= HALF) }
 #endif
-        d_step { was = waiting; waiting = 0 };
-        if :: was -> d_step { roomy = 1 } :: else fi
      :: else
+     fi;
+     if
+     :: d_step { waiting == was -> assert(c >= credited && c <= N); credited = c; waiting = was && !owed }; break
+#if BREAK == 7
+     :: d_step { waiting != was -> credited = c; waiting = was && !owed }; break   /* a store: it compares nothing */
+#else
+     :: d_step { waiting != was -> skip }
+#endif
      fi
-  :: else
-  fi
+  od;
+  if :: owed -> d_step { roomy = 1 } :: else fi
 }
 
 proctype Writer() {
   byte m = 0, p = 0, size, chunk = 0, seen, gaveUp = 0, undone = 0, published;
-  bit kept = 0, wasIdle, wasBare, was, keep;
+  bit kept = 0, wasIdle, wasBare, was, owed, keep;
 next:
   do
   :: m == N -> break
@@ -174,7 +181,7 @@ look:
            if
            :: linked ->
               if :: transmit(p - sent) :: p - sent > 1 -> transmit(1) :: skip fi;
-              give_back(done, was, published)
+              give_back(done, was, owed, published)
            :: else
            fi;
            leave();
@@ -209,7 +216,7 @@ look:
 }
 
 proctype Consumer() {
-  byte sawPosition, sawCount, published, chunk; bit sawBusy, sawBare, was;
+  byte sawPosition, sawCount, published, chunk; bit sawBusy, sawBare, was, owed;
 rest:
 end_rest:
   do
@@ -245,9 +252,9 @@ serve:
         :: deaths < DEATHS && !wanting -> wanting = 1; goto serve
         fi;
 #if BREAK == 5
-        if :: sent == sawPosition -> give_back(sawCount, was, published) :: else fi
+        if :: sent == sawPosition -> give_back(sawCount, was, owed, published) :: else fi
 #else
-        give_back(done, was, published)
+        give_back(done, was, owed, published)
 #endif
      :: else ->
         if :: wanting -> goto serve :: else fi;
