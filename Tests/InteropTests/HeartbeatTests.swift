@@ -73,4 +73,52 @@ struct HeartbeatTests {
         try peer.sendRaw("push", .bytes(Wire.frame([2])))
         #expect(try pull.take() == [[1], [2]])
     }
+    private static let beating: [String: PythonPeer.Option] = ["HEARTBEAT_IVL": 100]
+
+    @Test(
+        "At its mark our PULL answers PINGs behind a few messages; libzmq's takes such a peer's connection for dead",
+        arguments: Ours.backends)
+    func atTheMark(backend: BackendKind) async throws {
+        let context = try Ours.context(on: backend)
+        defer { context.close() }
+        let peer = try PythonPeer()
+        let pull = try Ours.socket(.pull, context) { $0.receiveHighWaterMark = 5 }
+        let monitor = pull.monitor()
+        let relay =
+            try peer.ask(
+                .init(do: "relay", on: "relay", endpoint: pull.bind("tcp://127.0.0.1:*"))
+            ).endpoint ?? ""
+        try peer.socket("push", "PUSH", Self.beating)
+        try peer.connect("push", relay)
+        try await monitor.handshake()
+        try peer.send("push", [.generated(seed: 0, size: 100)], count: 20)
+        // More PINGs than the time-out has intervals, and nobody takes anything.
+        try peer.ask(.init(do: "relay-count", on: "relay", count: 8, text: "\u{4}PONG"))
+        #expect(pull.statistics.messagesToTake == 5)
+        for index in 0..<20 {
+            let wanted = Shape(bodies: [Body(seed: UInt64(index), size: 100)])
+            #expect(try wanted.difference(pull.take()) == nil, "message \(index)")
+        }
+        while let event = monitor.poll() { Issue.record("the connection changed: \(event)") }
+    }
+
+    @Test(
+        "Where TCP holds PINGs back behind messages, libzmq gives our PULL up as it does its own",
+        arguments: Ours.backends)
+    func heldByTCP(backend: BackendKind) throws {
+        let context = try Ours.context(on: backend)
+        defer { context.close() }
+        let peer = try PythonPeer()
+        let pull = try Ours.socket(.pull, context) { $0.receiveHighWaterMark = 1 }
+        try peer.socket("pull", "PULL", ["RCVHWM": 1])
+        let theirs = try peer.bind("pull", "tcp://127.0.0.1:*")
+        for (name, endpoint) in [("to ours", try pull.bind("tcp://127.0.0.1:*")), ("to theirs", theirs)] {
+            try peer.socket(name, "PUSH", Self.beating)
+            try peer.ask(.init(do: "monitor", on: name))
+            try peer.connect(name, endpoint)
+            // More than a session reads ahead, less than the kernel's buffers hold: the PINGs leave, unheard.
+            try peer.send(name, [.generated(seed: 0, size: 20_000)], count: 10)
+            #expect(try peer.ask(.init(do: "event", on: name, name: "DISCONNECTED")).event == "DISCONNECTED")
+        }
+    }
 }
