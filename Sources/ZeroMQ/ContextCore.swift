@@ -20,6 +20,9 @@ final class ContextCore: Sendable {
     private let undelivered = Locked<[(endpoint: String, messages: Int)]>([])
     /// Counts sockets and listeners that have let go; closers sleep on it.
     private let progress = FutexCounter()
+    /// Turns of the loops, while `isWatched`.
+    let turns = FutexCounter()
+    let isWatched = Atomic<Bool>(false)
 
     init(logger: Logger?) { self.logger = logger }
 
@@ -136,6 +139,12 @@ final class ContextCore: Sendable {
         let report = Context.ShutdownReport(undelivered: undelivered.withLock { $0 }, isComplete: isComplete)
         if isFirst { logger?.info("context \(report)") }
         return report
+    }
+
+    /// A loop has made a turn. Counted only if somebody watches: tests, which look again after each turn.
+    @inline(__always)
+    func noteTurn() {
+        if isWatched.load(ordering: .relaxed) { turns.advance() }
     }
 
     /// Something that a closer may wait for has let go.

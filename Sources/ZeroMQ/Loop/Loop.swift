@@ -60,8 +60,9 @@ final class Loop<B: Backend & ~Copyable> {
     /// What a loop holds of one socket.
     struct Members {
         let core: SocketCore
-        var listeners: [Listener] = []
-        var dialers: [Dialer] = []
+        /// By endpoint.
+        var listeners: [UInt64: Listener] = [:]
+        var dialers: [UInt64: Dialer] = [:]
         var sessions: [ObjectIdentifier: Session] = [:]
         var isClosing = false
         var linger: (timer: Token, end: Deadline)?
@@ -103,6 +104,7 @@ final class Loop<B: Backend & ~Copyable> {
         try backend.wait(until: limit, into: &batch)
         door.list.wakeUp()
         for index in 0..<batch.count { dispatch(batch[index]) }
+        context.noteTurn()
     }
 
     /// Serves pipes and orders in the order they came: a pipe's server is ordered before the pipe can have news.
@@ -206,7 +208,7 @@ final class Loop<B: Backend & ~Copyable> {
             let listener = Listener(core, endpoint: endpoint, text: text)
             guard !isClosing(core) else { return command.drop() }
             guard listener.start(Descriptor(owning: descriptor), on: self) else { return }
-            member(core) { $0.listeners.append(listener) }
+            member(core) { $0.listeners[endpoint] = listener }
         case .dial(let core, let endpoint, let target, let pipe):
             guard !isClosing(core) else {
                 // It crossed the socket's close.
@@ -214,7 +216,7 @@ final class Loop<B: Backend & ~Copyable> {
                 return
             }
             let dialer = Dialer(core, endpoint: endpoint, target: target, pipe: pipe)
-            member(core) { $0.dialers.append(dialer) }
+            member(core) { $0.dialers[endpoint] = dialer }
             dialer.attempt(on: self)
         case .serve(let core, let endpoint, let text, let descriptor):
             let descriptor = Descriptor(owning: descriptor)
@@ -224,7 +226,7 @@ final class Loop<B: Backend & ~Copyable> {
         case .close(let core, let linger): close(core, linger)
         case .hurry(let core, let deadline): limitLinger(core, deadline)
         case .resolved(let core, let endpoint, let address):
-            members[ObjectIdentifier(core)]?.dialers.first { $0.endpoint == endpoint }?.resolved(address, on: self)
+            members[ObjectIdentifier(core)]?.dialers[endpoint]?.resolved(address, on: self)
         case .cut(let core, let peer):
             members[ObjectIdentifier(core)]?.sessions.values.first { $0.peer?.id == peer }?
                 .end(.peerRefused("its identity was taken over"), on: self)
@@ -284,6 +286,7 @@ final class Loop<B: Backend & ~Copyable> {
             core.registry.withLock { $0.undelivered.append((text, lost)) }
         }
         wake(pipe.writerList, pipe.notifyWriter(.ended))
+        core.noteEnded()
     }
 
     /// A session's descriptor is closed and nothing is in flight any more.
@@ -301,19 +304,19 @@ final class Loop<B: Backend & ~Copyable> {
 
     func ended(_ listener: Listener, _ handle: Handle) {
         disown(handle)
-        member(listener.core) { $0.listeners.removeAll { $0 === listener } }
+        member(listener.core) { $0.listeners[listener.endpoint] = nil }
         settle(listener.core)
     }
 
     func ended(_ dialer: Dialer) {
-        member(dialer.core) { $0.dialers.removeAll { $0 === dialer } }
+        member(dialer.core) { $0.dialers[dialer.endpoint] = nil }
         settle(dialer.core)
     }
 
     private func end(_ core: SocketCore, _ endpoint: UInt64) {
         guard let those = members[ObjectIdentifier(core)] else { return }
-        for listener in those.listeners where listener.endpoint == endpoint { listener.close(on: self) }
-        for dialer in those.dialers where dialer.endpoint == endpoint { dialer.finish(on: self) }
+        those.listeners[endpoint]?.close(on: self)
+        those.dialers[endpoint]?.finish(on: self)
         for session in those.sessions.values where session.endpoint == endpoint && session.dialer == nil {
             session.finish(on: self)
         }
@@ -323,8 +326,8 @@ final class Loop<B: Backend & ~Copyable> {
         member(core) { $0.isClosing = true }
         if let linger { limitLinger(core, linger) }
         guard let those = members[ObjectIdentifier(core)] else { return }
-        for listener in those.listeners { listener.close(on: self) }
-        for dialer in those.dialers { dialer.finish(on: self) }
+        for listener in those.listeners.values { listener.close(on: self) }
+        for dialer in those.dialers.values { dialer.finish(on: self) }
         for session in those.sessions.values where session.dialer == nil { session.finish(on: self) }
         settle(core)
     }
@@ -342,7 +345,7 @@ final class Loop<B: Backend & ~Copyable> {
 
     private func lingerIsOver(_ core: SocketCore) {
         guard let those = members[ObjectIdentifier(core)] else { return }
-        for dialer in those.dialers { dialer.abandon(on: self) }
+        for dialer in those.dialers.values { dialer.abandon(on: self) }
         for session in those.sessions.values { session.abandon(on: self) }
         settle(core)
     }

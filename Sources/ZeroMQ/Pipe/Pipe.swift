@@ -14,6 +14,8 @@ final class Pipe: @unchecked Sendable {
     let reader: UnsafeMutablePointer<PipeReader>
     /// Who on the loop's thread serves this pipe. Touched by that thread only.
     var server: PipeServer?
+    /// Where the sending half keeps it. Touched by that half only.
+    var sendPlace = SendPlace.outside
     private let dataNode: UnsafeMutablePointer<ReadyNode>
     private let roomNode: UnsafeMutablePointer<ReadyNode>
     /// Where the consumer finds news of this pipe. The writer uses it only when it has won `idle`; so a pipe that was

@@ -62,6 +62,8 @@ final class ReadyList: @unchecked Sendable {
     private var suspended: UnsafeContinuation<Void, Never>?
     /// Wakes a loop out of its wait; nil where a thread sleeps on the futex.
     private let waker: Waker?
+    /// Held by whoever changes what is below the head of a list that is swept.
+    private let inside = Locked(())
 
     init(waker: Waker? = nil) {
         self.waker = waker
@@ -133,6 +135,34 @@ final class ReadyList: @unchecked Sendable {
         let seen = head.pointee.load(ordering: .relaxed)
         guard seen != Self.empty, seen != Self.closed else { return false }
         return walk(head.pointee.exchange(Self.empty, ordering: .acquiringAndReleasing), body)
+    }
+
+    /// As `take`, for a list that others sweep.
+    func takeAlone(_ body: (ReadyNode.Edge, ReadyReasons, Unmanaged<Pipe>?) -> Void) -> Bool {
+        inside.withLock { _ in take(body) }
+    }
+
+    /// Takes out nodes that stand for all these reasons, and lets go of their pipes: news that its thread need not
+    /// hear. All but a topmost one, whose place a push may be changing. By any thread.
+    ///
+    /// Nothing else leaves the list meanwhile and no sleeper's mark is touched: pushes change the head only, and
+    /// `takeAlone` waits.
+    func sweep(_ void: ReadyReasons) {
+        inside.withLock { _ in
+            let top = head.pointee.load(ordering: .acquiring)
+            guard top > Self.closed, var above = UnsafeMutablePointer<ReadyNode>(bitPattern: top) else { return }
+            while let node = UnsafeMutablePointer<ReadyNode>(bitPattern: above.pointee.next) {
+                guard void.rawValue & ~node.pointee.reasons.load(ordering: .relaxed) == 0 else {
+                    above = node
+                    continue
+                }
+                let owner = node.pointee.owner
+                above.pointee.next = node.pointee.next
+                // Out of the list: from here on it may be pushed again.
+                node.pointee.reasons.store(0, ordering: .releasing)
+                owner?.release()
+            }
+        }
     }
 
     /// Ends the list for good, and lets go of the pipes in it: they hold the list, it holds them. When nobody will

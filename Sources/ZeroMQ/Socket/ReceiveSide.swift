@@ -72,7 +72,9 @@ struct ReceiveSide: ~Copyable {
             // Dry: everything taken is credited before it rests, so that counts are exact.
             if pipe.reader.pointee.credit() { pipe.writerList.wake(pipe.notifyWriter(.room)) }
             if pipe.reader.pointee.rest() {
-                readable.remove(at: turn)
+                // The last one takes its place: it has not had its turn in this round either.
+                readable.swapAt(turn, readable.count - 1)
+                readable.removeLast()
                 noteSole()
             }
         }

@@ -12,6 +12,11 @@ public enum SendResult: Sendable, Hashable {
     case noRoute
 }
 
+/// Where the sending half keeps a pipe. Outside, it puts nothing in.
+enum SendPlace: UInt8 {
+    case outside, ready, blocked
+}
+
 /// The sending half of a socket: its pipes towards peers, in turn.
 ///
 /// Owned by one thread at a time, the one that sends; `guarded` traps a second one. News (a peer came, has room
@@ -23,6 +28,8 @@ struct SendSide: ~Copyable {
     /// Pipes at their mark.
     private var blocked: [Pipe] = []
     private var turn = 0
+    /// Pipes that taking news has looked at, for tests: settling many at once must not cost their square.
+    private(set) var visits = 0
     /// The writing side of the only pipe, while there is exactly one and it has not met its mark: the common case,
     /// without counting references.
     private var sole: UnsafeMutablePointer<PipeWriter>?
@@ -95,13 +102,17 @@ struct SendSide: ~Copyable {
                 turn += 1
                 return pipe
             }
-            ready.remove(at: turn)
+            // The last one takes its place: it has not had its turn in this round either.
+            ready.swapAt(turn, ready.count - 1)
+            ready.removeLast()
+            pipe.sendPlace = .blocked
             blocked.append(pipe)
             noteSole()
         }
         // The exact count decides, not whether a wake has arrived yet.
         for (index, pipe) in blocked.enumerated() where pipe.writer.pointee.hasRoom() {
             blocked.remove(at: index)
+            pipe.sendPlace = .ready
             ready.append(pipe)
             noteSole()
             return pipe
@@ -143,46 +154,45 @@ struct SendSide: ~Copyable {
         return now >= lastQuiet + Self.quietGap
     }
 
-    /// Takes the news: peers that came, have room again, or are gone.
+    /// Takes the news: peers that came, have room again, or are gone. Linear in the news and the pipes, however many
+    /// of them go at once.
     @inline(never)
     mutating func settle() {
         var arrived: [(Pipe, ReadyReasons)] = []
-        _ = list.take { _, reasons, owner in
+        _ = list.takeAlone { _, reasons, owner in
             if let owner { arrived.append((owner.takeRetainedValue(), reasons)) }
         }
+        let wasSole = ready.count + blocked.count <= 1
+        var (left, moved) = (false, false)
         for (pipe, reasons) in arrived {
-            if reasons.contains(.ended) {
-                remove(pipe)
-                continue
-            }
-            if reasons.contains(.leaving) {
-                forget(pipe)
-                continue
-            }
-            if let index = blocked.firstIndex(where: { $0 === pipe }) {
-                blocked.remove(at: index)
+            visits &+= 1
+            let place = pipe.sendPlace
+            if !reasons.isDisjoint(with: [.ended, .leaving]) {
+                left = left || place != .outside
+                pipe.sendPlace = .outside
+                pipe.writer.pointee.letGo()
+                // What was published after its consumer had gone is lost with the peer.
+                if reasons.contains(.ended) { losses.add(pipe.queued.messages, .peerGone) }
+            } else if place == .blocked || place == .outside && reasons.contains(.attached) {
+                moved = moved || place == .blocked
+                pipe.sendPlace = .ready
                 ready.append(pipe)
-            } else if reasons.contains(.attached), !ready.contains(where: { $0 === pipe }) {
-                ready.append(pipe)
             }
+        }
+        if left {
+            visits &+= ready.count
+            ready.removeAll { $0.sendPlace != .ready }
+        }
+        if left || moved {
+            visits &+= blocked.count
+            blocked.removeAll { $0.sendPlace != .blocked }
         }
         noteSole()
-        if ready.count + blocked.count > 1 {
+        // Only a pipe that was alone keeps its claim between messages.
+        if wasSole, ready.count + blocked.count > 1 {
             for pipe in ready { pipe.writer.pointee.letGo() }
+            for pipe in blocked { pipe.writer.pointee.letGo() }
         }
-    }
-
-    /// Forgets a pipe whose consumer is gone; what was published since then is lost with the peer.
-    private mutating func remove(_ pipe: Pipe) {
-        forget(pipe)
-        losses.add(pipe.queued.messages, .peerGone)
-    }
-
-    /// Puts nothing more into a pipe.
-    private mutating func forget(_ pipe: Pipe) {
-        ready.removeAll { $0 === pipe }
-        blocked.removeAll { $0 === pipe }
-        pipe.writer.pointee.letGo()
     }
 
     /// Sleeps until a pipe has room, a peer comes, or the deadline passes. Call after `choose` found none.
@@ -195,13 +205,18 @@ struct SendSide: ~Copyable {
     }
 
     /// Whether the pipe still leads to somebody.
-    func contains(_ pipe: Pipe) -> Bool {
-        ready.contains { $0 === pipe } || blocked.contains { $0 === pipe }
+    func contains(_ pipe: Pipe) -> Bool { pipe.sendPlace != .outside }
+
+    /// The same for a pipe that was found elsewhere: its news may have come since they were last taken.
+    mutating func finds(_ pipe: Pipe) -> Bool {
+        if pipe.sendPlace == .outside, list.hasNews { settle() }
+        return pipe.sendPlace != .outside
     }
 
     /// Waits for this pipe's room as well (a ROUTER whose peer is at its mark).
     mutating func block(_ pipe: Pipe) {
-        guard let index = ready.firstIndex(where: { $0 === pipe }) else { return }
+        guard pipe.sendPlace == .ready, let index = ready.firstIndex(where: { $0 === pipe }) else { return }
+        pipe.sendPlace = .blocked
         blocked.append(ready.remove(at: index))
         noteSole()
     }

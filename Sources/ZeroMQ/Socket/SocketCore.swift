@@ -83,6 +83,8 @@ final class SocketCore: @unchecked Sendable {
         /// Doors of the loops that hold nothing of this closed socket any more.
         var leftLoops: [ObjectIdentifier] = []
         var undelivered: [(endpoint: String, messages: Int)] = []
+        /// Outbound pipes that have ended since the sender's news was last swept.
+        var endedPipes = 0
     }
 
     init(_ context: ContextCore, _ type: SocketType, _ options: SocketOptions) throws(ZeroMQError) {
@@ -307,6 +309,22 @@ final class SocketCore: @unchecked Sendable {
         registry.withLock { registry in
             registry.routes[name].flatMap { registry.connections[$0]?.outbound }
         }
+    }
+
+    /// Ended pipes that may wait in the sender's news before it is swept; more where there are many peers.
+    private static var endedBound: Int { 64 }
+
+    /// An outbound pipe has ended, and the sender has been told. A socket whose user only receives never hears of it,
+    /// and would keep a pipe for each peer that was there: pipes that came and went between two sends are taken out of
+    /// its news. The sender puts nothing into a pipe before it has heard of it, so nothing is lost with them.
+    func noteEnded() {
+        let isDue = registry.withLock { registry in
+            registry.endedPipes += 1
+            guard registry.endedPipes >= max(Self.endedBound, registry.connections.count / 2) else { return false }
+            registry.endedPipes = 0
+            return true
+        }
+        if isDue { sendList.sweep([.attached, .ended]) }
     }
 
     // MARK: Inproc

@@ -20,7 +20,7 @@ public final class RouterSocket: Socket, SendingSocket, ReceivingSocket, @unchec
                 .wrongState, "a ROUTER message names its peer in the first frame and has a body behind it")
         }
         if core.sendList.hasNews { core.sender.pointee.settle() }
-        guard let pipe = core.route(message[0]) else { return refuse(.noRoute) }
+        guard let pipe = core.route(message[0]), core.sender.pointee.finds(pipe) else { return refuse(.noRoute) }
         guard pipe.writer.pointee.hasRoom() else { return refuse(.full, pipe) }
         pipe.put(message, from: 1)
         try core.commit(pipe)

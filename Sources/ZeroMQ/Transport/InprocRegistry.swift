@@ -15,6 +15,8 @@ final class InprocRegistry: Sendable {
     private struct Names {
         var bound: [String: SocketCore] = [:]
         var waiting: [String: [Waiting]] = [:]
+        /// Names that a socket has bound or connected, until it leaves: with many sockets none looks at all names.
+        var own: [ObjectIdentifier: Set<String>] = [:]
     }
 
     private let names = Locked(Names())
@@ -23,6 +25,7 @@ final class InprocRegistry: Sendable {
         let waiting = names.withLock { names -> [Waiting]? in
             guard names.bound[name] == nil else { return nil }
             names.bound[name] = core
+            names.own[ObjectIdentifier(core), default: []].insert(name)
             return names.waiting.removeValue(forKey: name) ?? []
         }
         guard let waiting else {
@@ -44,6 +47,7 @@ final class InprocRegistry: Sendable {
         let binder = names.withLock { names -> SocketCore? in
             if let binder = names.bound[name] { return binder }
             names.waiting[name, default: []].append(each)
+            names.own[ObjectIdentifier(core), default: []].insert(name)
             return nil
         }
         if let binder { Self.join(name, each, to: binder) }
@@ -65,13 +69,14 @@ final class InprocRegistry: Sendable {
         for pipe in pipes { pipe.writerList.wake(pipe.notifyWriter(.ended)) }
     }
 
-    /// Forgets a socket everywhere.
+    /// Forgets a socket wherever it stands: those are names of its own, so that many sockets go in linear time.
     /// - Returns: the pipes of its connects that no bind ever met.
     func leave(_ core: SocketCore) -> [(name: String, pipe: Pipe)] {
         names.withLock { names in
             var left: [(String, Pipe)] = []
-            names.bound = names.bound.filter { $0.value !== core }
-            for (name, waiting) in names.waiting {
+            for name in names.own.removeValue(forKey: ObjectIdentifier(core)) ?? [] {
+                if names.bound[name] === core { names.bound[name] = nil }
+                guard let waiting = names.waiting[name] else { continue }
                 let others = waiting.filter { $0.core !== core }
                 left += waiting.filter { $0.core === core }.compactMap(\.outbound).map { (name, $0) }
                 names.waiting[name] = others.isEmpty ? nil : others
@@ -98,23 +103,27 @@ final class InprocRegistry: Sendable {
             ?? (connector.type.sends
                 ? connector.makeOutbound(readerList: nil, extraMark: binder.inprocMark) : nil)
         let back = binder.type.sends ? binder.makeOutbound(readerList: nil, extraMark: connector.inprocMark) : nil
+        // A pipe's news comes before its bytes, and before anybody can find the pipe elsewhere.
+        if let back { binder.sendList.wake(back.notifyWriter(.attached)) }
+        if let forth, waiting.outbound == nil { connector.sendList.wake(forth.notifyWriter(.attached)) }
+        func end() {
+            for pipe in [forth, back] {
+                if let pipe { pipe.writerList.wake(pipe.notifyWriter(.ended)) }
+            }
+        }
         guard case .admitted(let atBinder) = binder.admit(arrival(of: connector), outbound: back, inbound: forth)
         else {
             connector.report(.peerRefused("the bound socket takes no further peer"), text)
-            if let forth { connector.sendList.wake(forth.notifyWriter(.ended)) }
-            return
+            return end()
         }
         guard case .admitted(let atConnector) = connector.admit(arrival(of: binder), outbound: forth, inbound: back)
         else {
             binder.dismiss(atBinder.peer.id)
             connector.report(.peerRefused("this socket takes no further peer"), text)
-            return
+            return end()
         }
         binder.pair(atBinder.peer.id, with: connector, atConnector.peer.id)
         connector.pair(atConnector.peer.id, with: binder, atBinder.peer.id)
-        // A pipe's news before its bytes: the writer knows it before the consumer can answer.
-        if let back { binder.sendList.wake(back.notifyWriter(.attached)) }
-        if let forth, waiting.outbound == nil { connector.sendList.wake(forth.notifyWriter(.attached)) }
         forth?.join(binder.receiveList, peer: atBinder.peer)
         back?.join(connector.receiveList, peer: atConnector.peer)
         binder.report(.accepted, text)

@@ -1,7 +1,9 @@
 import Glibc
 import Proactor
+import Synchronization
 import Testing
-import ZeroMQ
+
+@testable import ZeroMQ
 
 /// All tests of sockets: one at a time, so that blocking calls do not starve each other on a small machine.
 @Suite("ZeroMQ", .serialized) enum Sockets {}
@@ -105,24 +107,26 @@ extension SocketOptions {
 }
 
 extension Context {
-    /// Looks again and again until a condition holds: turns the loop if it is ours to turn, else lets others work.
+    /// Looks again after each turn of a loop until a condition holds; turns the loop if it is ours to turn.
     /// - Returns: false if it did not hold for ten seconds.
     func eventually(within span: Duration = .seconds(10), _ condition: () throws -> Bool) rethrows -> Bool {
         let deadline = Deadline.after(span)
+        core.isWatched.store(true, ordering: .relaxed)
         while true {
+            let seen = core.turns.value
             if try condition() { return true }
             if Deadline.now >= deadline { return false }
-            letOthersWork()
+            letOthersWork(since: seen)
         }
     }
 
-    /// One bounded turn.
-    func letOthersWork() {
+    /// One turn of a loop, made or waited for. What other threads do besides is nobody's turn: after 2 ms it is time
+    /// to look in any case.
+    func letOthersWork(since seen: UInt32? = nil) {
         do {
             try run(until: .after(.microseconds(500)))
         } catch {
-            // Threads of the context do the work: give them the processor.
-            usleep(300)
+            core.turns.sleep(while: seen ?? core.turns.value, until: .after(.milliseconds(2)))
         }
     }
 

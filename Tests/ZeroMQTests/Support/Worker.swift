@@ -1,6 +1,7 @@
 import Glibc
 import Proactor
-import Synchronization
+
+@testable import ZeroMQ
 
 /// A real thread of a test, which can be waited for with a watchdog.
 final class Worker: @unchecked Sendable {
@@ -10,7 +11,7 @@ final class Worker: @unchecked Sendable {
 
     private final class Argument: Sendable {
         let body: @Sendable () -> Void
-        let isDone = Atomic<Bool>(false)
+        let isDone = FutexCounter()
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }
     }
 
@@ -23,7 +24,7 @@ final class Worker: @unchecked Sendable {
             { pointer in
                 let argument = Unmanaged<Argument>.fromOpaque(pointer!).takeRetainedValue()
                 argument.body()
-                argument.isDone.store(true, ordering: .releasing)
+                argument.isDone.advance()
                 return nil
             }, Unmanaged.passRetained(argument).toOpaque())
         precondition(failure == 0, "no thread for a test")
@@ -35,11 +36,10 @@ final class Worker: @unchecked Sendable {
     func join(within seconds: Int = 30) -> Bool {
         guard !isJoined else { return true }
         // The watchdog: a thread that hangs must not take the test with it.
-        var turns = seconds * 2000
-        while !argument.isDone.load(ordering: .acquiring) {
-            guard turns > 0 else { return false }
-            turns -= 1
-            usleep(500)
+        let end = Deadline.after(.seconds(seconds))
+        while argument.isDone.value == 0 {
+            guard Deadline.now < end else { return false }
+            argument.isDone.sleep(while: 0, until: end)
         }
         pthread_join(thread, nil)
         isJoined = true
