@@ -211,7 +211,7 @@ final class FutexCounter: Sendable {
         Futex.wake(word.pointer, count: .max)
     }
 
-    func sleep(while seen: UInt32, until deadline: Deadline) {
+    func sleep(while seen: UInt32, until deadline: Deadline?) {
         _ = Futex.wait(word.pointer, while: seen, until: deadline)
     }
 }

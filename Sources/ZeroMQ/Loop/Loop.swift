@@ -54,7 +54,7 @@ final class Loop<B: Backend & ~Copyable> {
         case attempt(Dialer)
         case pause(Dialer)
         case linger(SocketCore)
-        case alarm(ReadyList, id: UInt64)
+        case alarm(any Interruptible, id: UInt64)
     }
 
     /// What a loop holds of one socket.
@@ -149,9 +149,9 @@ final class Loop<B: Backend & ~Copyable> {
         case .attempt(let dialer): dialer.attemptTimedOut(on: self)
         case .pause(let dialer): dialer.attempt(on: self)
         case .linger(let core): lingerIsOver(core)
-        case .alarm(let list, let id):
+        case .alarm(let waiting, let id):
             alarms[id] = nil
-            list.interrupt()
+            waiting.interrupt()
         }
     }
 
@@ -225,10 +225,14 @@ final class Loop<B: Backend & ~Copyable> {
         case .hurry(let core, let deadline): limitLinger(core, deadline)
         case .resolved(let core, let endpoint, let address):
             members[ObjectIdentifier(core)]?.dialers.first { $0.endpoint == endpoint }?.resolved(address, on: self)
-        case .cut(let core, let peer):
-            members[ObjectIdentifier(core)]?.sessions.values.first { $0.peer?.id == peer }?
-                .end(.peerRefused("its identity was taken over"), on: self)
-        case .alarm(let list, let deadline, let id): alarms[id] = startTimer(at: deadline, .alarm(list, id: id))
+        case .cut(let core, let peer, let reason):
+            members[ObjectIdentifier(core)]?.sessions.values.first { $0.peer?.id == peer }?.end(reason, on: self)
+        case .group(let core, let group, let joins):
+            for session in (members[ObjectIdentifier(core)]?.sessions).map({ Array($0.values) }) ?? [] {
+                session.announce(group, joins: joins, on: self)
+            }
+        case .alarm(let waiting, let deadline, let id):
+            alarms[id] = startTimer(at: deadline, .alarm(waiting, id: id))
         case .cancelAlarm(let id): cancelTimer(alarms.removeValue(forKey: id))
         case .stop: isStopped = true
         }
@@ -275,6 +279,7 @@ final class Loop<B: Backend & ~Copyable> {
     /// Gives up what a pipe still holds, under a reason, and tells its writer that nobody consumes any more. What is
     /// published after this is counted by the writer when it hears of it.
     func abandon(_ pipe: Pipe, _ core: SocketCore, _ reason: LossReason, _ text: String) {
+        core.unreserve(pipe)
         _ = pipe.reader.pointee.seize()
         pipe.server = nil
         let (lost, owesWake) = pipe.reader.pointee.skip()

@@ -34,6 +34,8 @@ final class Session {
     private var isAbandoned = false
     /// The handle is to be closed when the caller that may be sending on it has handed the pipe over.
     private var closesOnArrival = false
+    /// DISH: what the peer knows of our groups.
+    private var announced = Announced()
     let inflow = Inflow()
     let outflow = Outflow()
 
@@ -127,6 +129,11 @@ final class Session {
             connection.inbound?.server = .session(self)
             outflow.open(connection.outbound, framing: info.framing)
             connection.outbound?.server = .session(self)
+            if let joined = core.joined {
+                for group in joined.set.withLock({ $0 }) {
+                    announced.change(group, joins: true, to: &outflow.control)
+                }
+            }
             if let dialer { dialer.established() }
             if let dialer, dialer.pipe != nil, dialer.isConsumer {
                 // The pipe filled while nobody was connected.
@@ -157,6 +164,12 @@ final class Session {
         case .error: throw .refusedByPeer
         // The mechanism has had it: a handshake is not begun again (37/ZMTP, Formal Grammar).
         case .ready: throw .unexpectedCommand
+        case .join:
+            guard let groups = core.groups, let pipe = outflow.pipe else { return }
+            try groups.join(pipe, Frame(copying: UnsafeRawBufferPointer(rebasing: body[command.group(in: body)])))
+        case .leave:
+            guard let groups = core.groups, let pipe = outflow.pipe else { return }
+            groups.leave(pipe, Frame(copying: UnsafeRawBufferPointer(rebasing: body[try command.group(in: body)])))
         default: break
         }
     }
@@ -173,6 +186,13 @@ final class Session {
         // A flood of PINGs meets a peer that does not read: answer only while few answers wait.
         guard outflow.control.count < Outflow.controlBound else { return }
         Command.appendPong(context: body[context], to: &outflow.control)
+    }
+
+    /// A group was joined or left; a peer whose handshake is not done hears of all groups after it.
+    func announce<B: Backend & ~Copyable>(_ group: Frame, joins: Bool, on loop: Loop<B>) {
+        guard phase == .running else { return }
+        announced.change(group, joins: joins, to: &outflow.control)
+        outflow.flush(self, on: loop)
     }
 
     // MARK: The end

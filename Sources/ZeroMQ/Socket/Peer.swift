@@ -13,6 +13,8 @@ public final class Peer: Sendable {
     public let socketType: SocketType?
     /// The identity it announced, or the one that ROUTER gave it.
     public let routingID: Frame
+    /// The number by which SERVER and PEER sockets know it; 0 at other sockets.
+    public let number: UInt32
     /// Properties of its READY command, beside the ones above.
     public let properties: [String: [UInt8]]
     /// The pipe towards the peer, for types that answer.
@@ -20,13 +22,14 @@ public final class Peer: Sendable {
 
     init(
         id: UInt64, endpoint: String, address: SocketAddress?, socketType: SocketType?, routingID: Frame,
-        properties: [String: [UInt8]] = [:], outbound: Pipe?
+        number: UInt32 = 0, properties: [String: [UInt8]] = [:], outbound: Pipe?
     ) {
         self.id = id
         self.endpoint = endpoint
         self.address = address
         self.socketType = socketType
         self.routingID = routingID
+        self.number = number
         self.properties = properties
         self.outbound = outbound
     }

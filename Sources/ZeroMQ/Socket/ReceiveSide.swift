@@ -6,12 +6,15 @@ import ZMTP
 /// Owned by one thread at a time, the one that receives. A pipe is here only while it has messages: one that has
 /// run dry rests, and comes back through `list` with the next message.
 struct ReceiveSide: ~Copyable {
-    let list = ReadyList()
+    let list: ReadyList
     private var readable: [Pipe] = []
     private var turn = 0
     /// The consuming side of the only readable pipe: the common case, without counting references.
     private var sole: UnsafeMutablePointer<PipeReader>?
     private let isActive = Atomic<Bool>(false)
+
+    /// - Parameter crowd: for the types that several may receive on at once.
+    init(crowd: Crowd? = nil) { list = ReadyList(crowd: crowd) }
 
     // MARK: One receiver at a time
 
@@ -58,6 +61,13 @@ struct ReceiveSide: ~Copyable {
             if pipe.reader.pointee.remaining > 0 { return pipe }
         }
         return chooseInTurn()
+    }
+
+    /// Whether a message is there, looked at without taking a turn. If none is, every pipe rests.
+    mutating func hasMessage() -> Bool {
+        let before = turn
+        defer { turn = min(before, readable.count) }
+        return choose() != nil
     }
 
     @inline(never)

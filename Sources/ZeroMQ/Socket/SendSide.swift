@@ -17,7 +17,7 @@ public enum SendResult: Sendable, Hashable {
 /// Owned by one thread at a time, the one that sends; `guarded` traps a second one. News (a peer came, has room
 /// again, is gone) arrives through `list`.
 struct SendSide: ~Copyable {
-    let list = ReadyList()
+    let list: ReadyList
     /// Pipes that may have room, in the order of their turns.
     private var ready: [Pipe] = []
     /// Pipes at their mark.
@@ -39,9 +39,11 @@ struct SendSide: ~Copyable {
     /// that come faster are gathered by the loop.
     static var quietGap: Duration { .microseconds(20) }
 
-    init(losses: LossCounters, alwaysSendsItself: Bool = false) {
+    /// - Parameter crowd: for the types that several may send on at once.
+    init(losses: LossCounters, alwaysSendsItself: Bool = false, crowd: Crowd? = nil) {
         self.losses = losses
         self.alwaysSendsItself = alwaysSendsItself
+        list = ReadyList(crowd: crowd)
     }
 
     // MARK: One sender at a time
@@ -192,6 +194,14 @@ struct SendSide: ~Copyable {
             return false
         }
         return true
+    }
+
+    /// Whether some pipe has room, looked at without taking a turn. If none has, all are known to be blocked, so that
+    /// `prepareToWait` waits for each.
+    mutating func hasRoom() -> Bool {
+        let before = turn
+        defer { turn = min(before, ready.count) }
+        return choose() != nil
     }
 
     /// Whether the pipe still leads to somebody.

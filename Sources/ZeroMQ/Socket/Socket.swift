@@ -75,14 +75,17 @@ public class Socket: @unchecked Sendable {
 
     /// Connects, now or as soon as the other side is there, and again whenever the connection is lost.
     /// - Throws: `invalidEndpoint`, `unsupportedTransport`; a peer that is not there is no error.
-    public final func connect(_ endpoint: String) throws(ZeroMQError) {
+    public final func connect(_ endpoint: String) throws(ZeroMQError) { try connect(endpoint, as: nil) }
+
+    /// - Parameter peer: what the peer is called from now on; its queue is made at once and kept.
+    final func connect(_ endpoint: String, as peer: SocketCore.PeerName?) throws(ZeroMQError) {
         try core.checkOpen()
         let target = try Endpoint(endpoint)
         let id = core.context.nextID()
         switch target {
         case .inproc(let name):
-            core.add(id, target.description, door: nil, inproc: name)
-            return core.context.inproc.connect(name, core, endpoint: id)
+            try core.context.inproc.connect(name, core, endpoint: id, as: peer)
+            return core.add(id, target.description, door: nil, inproc: name)
         case .tcp(let host, let port):
             guard port != 0, host != "*" else {
                 throw ZeroMQError(.invalidEndpoint, "cannot connect \(endpoint): host and port must be given")
@@ -94,9 +97,10 @@ public class Socket: @unchecked Sendable {
         }
         let door = core.context.nextDoor()
         var pipe: Pipe?
-        if core.type.keepsQueueWhileAway, !core.options.isImmediate {
+        if peer != nil || core.type.keepsQueueWhileAway && !core.options.isImmediate {
             pipe = core.makeOutbound(readerList: door.list)
         }
+        if let peer, let pipe { try core.reserve(peer, for: pipe) }
         core.add(id, target.description, door: door, inproc: nil, pipe: pipe)
         door.post(.dial(core, endpoint: id, target: target, pipe: pipe))
         // Only now may the sender meet the pipe: the loop knows whose it is.
@@ -192,6 +196,7 @@ extension SocketCore {
             let connected = registry.withLock { registry in
                 registry.connections.values.filter { $0.peer.endpoint == wanted }.compactMap(\.outbound)
             }
+            if let pipe = entry.pipe { unreserve(pipe) }
             for pipe in connected + (entry.pipe.map { [$0] } ?? []) {
                 sendList.wake(pipe.notifyWriter(.leaving))
             }

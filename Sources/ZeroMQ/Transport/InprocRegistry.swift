@@ -32,13 +32,16 @@ final class InprocRegistry: Sendable {
         for each in waiting { Self.join(name, each, to: core) }
     }
 
-    func connect(_ name: String, _ core: SocketCore, endpoint: UInt64) {
+    func connect(
+        _ name: String, _ core: SocketCore, endpoint: UInt64, as peer: SocketCore.PeerName? = nil
+    ) throws(ZeroMQError) {
         // A pipe that will be joined now or later starts without a consumer either way. Its mark has the receiver's
         // room as well if that is known already.
         let known = names.withLock { $0.bound[name] }
         let outbound =
-            core.type.sends && core.type.keepsQueueWhileAway && !core.options.isImmediate
+            core.type.sends && (peer != nil || core.type.keepsQueueWhileAway && !core.options.isImmediate)
             ? core.makeOutbound(readerList: nil, extraMark: known.map(\.inprocMark) ?? 0) : nil
+        if let peer, let outbound { try core.reserve(peer, for: outbound) }
         if let outbound { core.sendList.wake(outbound.notifyWriter(.attached)) }
         let each = Waiting(core: core, endpoint: endpoint, outbound: outbound)
         let binder = names.withLock { names -> SocketCore? in
@@ -62,6 +65,7 @@ final class InprocRegistry: Sendable {
             names.waiting[name] = waiting.filter { $0.endpoint != endpoint }
             return waiting.filter { $0.endpoint == endpoint }.compactMap(\.outbound)
         }
+        for pipe in pipes { core.unreserve(pipe) }
         for pipe in pipes { pipe.writerList.wake(pipe.notifyWriter(.ended)) }
     }
 
@@ -112,6 +116,8 @@ final class InprocRegistry: Sendable {
         }
         binder.pair(atBinder.peer.id, with: connector, atConnector.peer.id)
         connector.pair(atConnector.peer.id, with: binder, atBinder.peer.id)
+        connector.tellGroups(to: binder, atBinder.peer.id)
+        binder.tellGroups(to: connector, atConnector.peer.id)
         // A pipe's news before its bytes: the writer knows it before the consumer can answer.
         if let back { binder.sendList.wake(back.notifyWriter(.attached)) }
         if let forth, waiting.outbound == nil { connector.sendList.wake(forth.notifyWriter(.attached)) }
