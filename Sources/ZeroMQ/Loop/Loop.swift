@@ -227,10 +227,9 @@ final class Loop<B: Backend & ~Copyable> {
             members[ObjectIdentifier(core)]?.dialers.first { $0.endpoint == endpoint }?.resolved(address, on: self)
         case .cut(let core, let peer, let reason):
             members[ObjectIdentifier(core)]?.sessions.values.first { $0.peer?.id == peer }?.end(reason, on: self)
+        case .confirm(let core): for session in sessions(of: core) { session.confirm(on: self) }
         case .group(let core, let group, let joins):
-            for session in (members[ObjectIdentifier(core)]?.sessions).map({ Array($0.values) }) ?? [] {
-                session.announce(group, joins: joins, on: self)
-            }
+            for session in sessions(of: core) { session.announce(group, joins: joins, on: self) }
         case .alarm(let waiting, let deadline, let id):
             alarms[id] = startTimer(at: deadline, .alarm(waiting, id: id))
         case .cancelAlarm(let id): cancelTimer(alarms.removeValue(forKey: id))
@@ -242,6 +241,10 @@ final class Loop<B: Backend & ~Copyable> {
     private func isClosing(_ core: SocketCore) -> Bool {
         if let those = members[ObjectIdentifier(core)] { return those.isClosing }
         return core.registry.withLock { $0.leftLoops.contains(ObjectIdentifier(door)) }
+    }
+
+    private func sessions(of core: SocketCore) -> [Session] {
+        members[ObjectIdentifier(core)].map { Array($0.sessions.values) } ?? []
     }
 
     private func member(_ core: SocketCore, _ change: (inout Members) -> Void) {

@@ -25,6 +25,8 @@ enum LoopCommand: Sendable {
     case resolved(SocketCore, endpoint: UInt64, SocketAddress?)
     /// Cut one connection, for the reason given.
     case cut(SocketCore, peer: UInt64, SocketEvent.Kind)
+    /// Ask the peers of a socket whether they have admitted it.
+    case confirm(SocketCore)
     /// Tell the peers of a DISH that it has joined or left a group.
     case group(SocketCore, Frame, joins: Bool)
     /// Interrupt whoever waits there, at the deadline.

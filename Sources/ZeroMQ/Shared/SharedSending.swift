@@ -140,8 +140,8 @@ extension SocketCore {
         switch outcome {
         case .full: return .full
         case .noRoute: return .noRoute
-        case .sent(let wasIdle):
-            try leaveNow(content, wasIdle)
+        case .sent(let departure):
+            try leaveNow(content, departure)
             return .sent
         }
     }
@@ -163,7 +163,7 @@ extension SocketCore {
     }
 
     private enum SharedOutcome {
-        case sent(wasIdle: Bool)
+        case sent(SendSide.Departure)
         case full, noRoute
     }
 
@@ -184,15 +184,15 @@ extension SocketCore {
             pipe = named
         }
         content.put(into: pipe)
-        return .sent(wasIdle: sender.pointee.publish(pipe))
+        return .sent(sender.pointee.publish(pipe))
     }
 
-    private func sendWork(_ content: SharedContent, _ target: SharedTarget) -> CrowdWork<Bool> {
+    private func sendWork(_ content: SharedContent, _ target: SharedTarget) -> CrowdWork<SendSide.Departure> {
         CrowdWork(
             verb: "send", list: sendList,
             attempt: { [self] () throws(ZeroMQError) in
                 switch try offerShared(content, to: target) {
-                case .sent(let wasIdle): return wasIdle
+                case .sent(let departure): return departure
                 case .full: return nil
                 case .noRoute: throw noRoute(target)
                 }
@@ -214,7 +214,7 @@ extension SocketCore {
 
     /// A caller-driven context enters the kernel now: outside the lock, since its loop may run jobs that send.
     @inline(__always)
-    private func leaveNow(_ content: SharedContent, _ wasIdle: Bool) throws(ZeroMQError) {
-        if let callerDriver { try callerDriver.afterSend(content.count, wasIdle: wasIdle) }
+    private func leaveNow(_ content: SharedContent, _ departure: SendSide.Departure) throws(ZeroMQError) {
+        if let callerDriver { try callerDriver.afterSend(content.count, departure) }
     }
 }

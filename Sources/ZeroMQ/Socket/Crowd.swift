@@ -135,7 +135,7 @@ final class Crowd: @unchecked Sendable {
                 guard !Task.isCancelled else { throw cancelled(work.verb) }
                 try driver.turn(until: deadline)
             case .waits(let waiter):
-                await suspend(waiter, core, until: deadline)
+                await waiter.suspend(core.context, until: deadline)
                 holdsWake = leave(waiter)
                 if Task.isCancelled {
                     if holdsWake { wakeOne() }
@@ -143,23 +143,6 @@ final class Crowd: @unchecked Sendable {
                 }
             }
         }
-    }
-
-    nonisolated(nonsending) private func suspend(
-        _ waiter: Waiter, _ core: SocketCore, until deadline: Deadline?
-    ) async {
-        var alarm: (door: LoopDoor, id: UInt64)?
-        if let deadline {
-            let (door, id) = (core.context.nextDoor(), core.context.nextID())
-            door.post(.alarm(waiter, at: deadline, id: id))
-            alarm = (door, id)
-        }
-        await withTaskCancellationHandler {
-            await waiter.suspend()
-        } onCancel: {
-            waiter.interrupt()
-        }
-        if let (door, id) = alarm { door.post(.cancelAlarm(id: id)) }
     }
 
     private func cancelled(_ verb: String) -> ZeroMQError {
@@ -216,8 +199,23 @@ final class Waiter: Interruptible {
         }
     }
 
-    /// Suspends the task until woken.
-    nonisolated(nonsending) func suspend() async {
+    /// Suspends the task until woken, cancelled, or the deadline.
+    nonisolated(nonsending) func suspend(_ context: ContextCore, until deadline: Deadline?) async {
+        var alarm: (door: LoopDoor, id: UInt64)?
+        if let deadline {
+            let (door, id) = (context.nextDoor(), context.nextID())
+            door.post(.alarm(self, at: deadline, id: id))
+            alarm = (door, id)
+        }
+        await withTaskCancellationHandler {
+            await suspend()
+        } onCancel: {
+            interrupt()
+        }
+        if let (door, id) = alarm { door.post(.cancelAlarm(id: id)) }
+    }
+
+    nonisolated(nonsending) private func suspend() async {
         await withUnsafeContinuation { continuation in
             let isWoken = state.withLock { state in
                 if case .woken = state { return true }

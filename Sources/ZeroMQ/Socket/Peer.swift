@@ -17,12 +17,14 @@ public final class Peer: Sendable {
     public let number: UInt32
     /// Properties of its READY command, beside the ones above.
     public let properties: [String: [UInt8]]
+    /// Whether we made the connection.
+    let isDialed: Bool
     /// The pipe towards the peer, for types that answer.
     let outbound: Pipe?
 
     init(
         id: UInt64, endpoint: String, address: SocketAddress?, socketType: SocketType?, routingID: Frame,
-        number: UInt32 = 0, properties: [String: [UInt8]] = [:], outbound: Pipe?
+        number: UInt32 = 0, properties: [String: [UInt8]] = [:], isDialed: Bool = false, outbound: Pipe?
     ) {
         self.id = id
         self.endpoint = endpoint
@@ -31,6 +33,7 @@ public final class Peer: Sendable {
         self.routingID = routingID
         self.number = number
         self.properties = properties
+        self.isDialed = isDialed
         self.outbound = outbound
     }
 }

@@ -9,6 +9,8 @@ struct ReceiveSide: ~Copyable {
     let list: ReadyList
     private var readable: [Pipe] = []
     private var turn = 0
+    /// What follows a pipe whose peer has gone, once it is dry.
+    private var sequels: [ObjectIdentifier: Pipe] = [:]
     /// The consuming side of the only readable pipe: the common case, without counting references.
     private var sole: UnsafeMutablePointer<PipeReader>?
     private let isActive = Atomic<Bool>(false)
@@ -83,6 +85,9 @@ struct ReceiveSide: ~Copyable {
             if pipe.reader.pointee.credit() { pipe.writerList.wake(pipe.notifyWriter(.room)) }
             if pipe.reader.pointee.rest() {
                 readable.remove(at: turn)
+                if !sequels.isEmpty, let sequel = sequels.removeValue(forKey: ObjectIdentifier(pipe)) {
+                    readable.append(sequel)
+                }
                 noteSole()
             }
         }
@@ -100,10 +105,20 @@ struct ReceiveSide: ~Copyable {
     @inline(never)
     private mutating func settle() {
         let list = list
+        var ended: [Pipe] = []
         _ = list.take { _, reasons, owner in
             guard let owner else { return }
             let pipe = owner.takeRetainedValue()
             if reasons.contains(.data) { readable.append(pipe) }
+            if reasons.contains(.ended) { ended.append(pipe) }
+        }
+        for pipe in ended {
+            guard let sequel = pipe.sequel.take() else { continue }
+            if readable.contains(where: { $0 === pipe }) {
+                sequels[ObjectIdentifier(pipe)] = sequel
+            } else {
+                readable.append(sequel)
+            }
         }
         noteSole()
     }

@@ -140,6 +140,8 @@ struct SendSide: ~Copyable {
 
     private mutating func sendsItself() -> Bool {
         if alwaysSendsItself { return true }
+        // Under a crowd's lock nobody enters the kernel.
+        guard list.crowd == nil else { return false }
         let now = Deadline.now
         defer { lastQuiet = now }
         return now >= lastQuiet + Self.quietGap
@@ -190,10 +192,19 @@ struct SendSide: ~Copyable {
     /// Sleeps until a pipe has room, a peer comes, or the deadline passes. Call after `choose` found none.
     /// - Returns: false if there is no need to sleep.
     mutating func prepareToWait() -> Bool {
-        for pipe in blocked where !pipe.writer.pointee.waitForRoom() {
-            return false
+        var index = 0
+        let before = ready.count
+        while index < blocked.count {
+            if blocked[index].writer.pointee.waitForRoom() {
+                index += 1
+            } else {
+                // It leaves the blocked ones: a ROUTER that waits for another peer would look again for ever.
+                ready.append(blocked.remove(at: index))
+            }
         }
-        return true
+        guard ready.count > before else { return true }
+        noteSole()
+        return false
     }
 
     /// Whether some pipe has room, looked at without taking a turn. If none has, all are known to be blocked, so that

@@ -61,12 +61,13 @@ public class Socket: @unchecked Sendable {
         let parsed = try Endpoint(endpoint)
         let id = core.context.nextID()
         if case .inproc(let name) = parsed {
+            try core.refuseRawInproc(endpoint)
             try core.context.inproc.bind(name, core)
             core.add(id, parsed.description, door: nil, inproc: name)
             return parsed.description
         }
         let (descriptor, actual) = try Transport.listen(parsed, core.options)
-        let door = core.context.nextDoor()
+        let door = core.context.nextDoor(core.options.affinity)
         core.add(id, actual.description, door: door, inproc: nil)
         core.registry.withLock { _ = $0.listeners.insert(id) }
         door.post(.listen(core, endpoint: id, text: actual.description, descriptor: descriptor))
@@ -77,6 +78,15 @@ public class Socket: @unchecked Sendable {
     /// - Throws: `invalidEndpoint`, `unsupportedTransport`; a peer that is not there is no error.
     public final func connect(_ endpoint: String) throws(ZeroMQError) { try connect(endpoint, as: nil) }
 
+    /// Connects to a peer that has a name from the start.
+    final func connect(_ endpoint: String, named routingID: Frame) throws(ZeroMQError) {
+        guard 1...255 ~= routingID.count, routingID.withUnsafeBytes({ $0[0] != 0 }) else {
+            throw ZeroMQError(
+                .invalidOption, "a routing id has 1 to 255 bytes, the first not zero: not \(routingID)")
+        }
+        try connect(endpoint, as: .routingID(routingID))
+    }
+
     /// - Parameter peer: what the peer is called from now on; its queue is made at once and kept.
     final func connect(_ endpoint: String, as peer: SocketCore.PeerName?) throws(ZeroMQError) {
         try core.checkOpen()
@@ -84,6 +94,7 @@ public class Socket: @unchecked Sendable {
         let id = core.context.nextID()
         switch target {
         case .inproc(let name):
+            try core.refuseRawInproc(endpoint)
             try core.context.inproc.connect(name, core, endpoint: id, as: peer)
             return core.add(id, target.description, door: nil, inproc: name)
         case .tcp(let host, let port):
@@ -95,7 +106,7 @@ public class Socket: @unchecked Sendable {
                 throw ZeroMQError(.invalidEndpoint, "cannot connect \(endpoint): a path or name must be given")
             }
         }
-        let door = core.context.nextDoor()
+        let door = core.context.nextDoor(core.options.affinity)
         var pipe: Pipe?
         if peer != nil || core.type.keepsQueueWhileAway && !core.options.isImmediate {
             pipe = core.makeOutbound(readerList: door.list)
@@ -168,6 +179,12 @@ extension SocketCore {
     func commit(_ pipe: Pipe) throws(ZeroMQError) {
         let departure = sender.pointee.publish(pipe)
         if let callerDriver { try callerDriver.afterSend(pipe.queued.bytes, departure) }
+    }
+
+    func refuseRawInproc(_ endpoint: String) throws(ZeroMQError) {
+        guard isRaw else { return }
+        throw ZeroMQError(
+            .unsupportedTransport, "cannot use \(endpoint): a connection without ZMTP is one of tcp or ipc")
     }
 
     func add(_ id: UInt64, _ text: String, door: LoopDoor?, inproc: String?, pipe: Pipe? = nil) {

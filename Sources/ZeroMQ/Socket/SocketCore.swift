@@ -17,6 +17,8 @@ extension SocketType {
     }
     /// At most one peer at a time.
     var hasOnePeer: Bool { self == .pair || self == .channel }
+    /// Peers are known by names, which stand in front of each message.
+    var namesPeers: Bool { self == .router || self == .stream }
     /// Peers are known by numbers (41/CLIENTSERVER).
     var numbersPeers: Bool { self == .server || self == .peer }
 }
@@ -51,8 +53,12 @@ final class SocketCore: @unchecked Sendable {
     let hasEnvelopes: Bool
     /// Whether a single frame goes to the next peer as it is, on a loop with a thread of its own.
     let isPlainSender: Bool
+    /// Whether connections carry bytes as they are, without ZMTP.
+    let isRaw: Bool
     /// Whether messages are delivered as they come.
     let isPlainReceiver: Bool
+    /// Who waits for peers.
+    let readiness = Readiness()
     /// `open` until `close` or the context's end.
     let phase = Atomic<Phase>(.open)
     let registry = Locked(Registry())
@@ -79,6 +85,8 @@ final class SocketCore: @unchecked Sendable {
             let door: LoopDoor?
             /// The other socket of an inproc connection, and what it calls this one.
             var partner: (core: SocketCore, id: UInt64)?
+            /// The peer has admitted us as well.
+            var isConfirmed = false
         }
         var entries: [Entry] = []
         /// Binds whose address the kernel still holds for us.
@@ -125,13 +133,14 @@ final class SocketCore: @unchecked Sendable {
     }
 
     init(_ context: ContextCore, _ type: SocketType, _ options: SocketOptions) throws(ZeroMQError) {
-        try options.validate()
+        try options.validate(for: type, loops: context.allDoors.count)
         self.context = context
         self.type = type
         self.options = options
         groups = type == .radio ? GroupTable() : nil
         joined = type == .dish ? JoinedGroups() : nil
         callerDriver = context.driver.withLock { $0 }
+        isRaw = type == .stream || options.isRouterRaw
         hasEnvelopes = type == .req || type == .rep
         isPlainSender = type.keepsQueueWhileAway && type != .req && callerDriver == nil
         isPlainReceiver = type == .pull || type == .dealer || type == .pair
@@ -179,6 +188,7 @@ final class SocketCore: @unchecked Sendable {
         _ = self.phase.compareExchange(expected: .open, desired: phase, ordering: .acquiringAndReleasing)
         sendList.wake(sendList.push(wakeSender.node, .call))
         receiveList.wake(receiveList.push(wakeReceiver.node, .call))
+        readiness.announce()
     }
 
     /// Closes, as the owner of the socket.
@@ -252,7 +262,8 @@ final class SocketCore: @unchecked Sendable {
     func makeOutbound(readerList: ReadyList?, extraMark: Int? = 0) -> Pipe {
         let mark = options.sendHighWaterMark
         return Pipe(
-            mark: mark == 0 ? 0 : extraMark.map { mark + $0 } ?? 0, byteMark: options.sendByteMark, pool: sendPool,
+            mark: mark == 0 ? 0 : extraMark.map { mark + $0 } ?? 0, byteMark: options.sendByteMark,
+            pool: readerList == nil ? inprocPool : sendPool,
             readerList: readerList, writerList: sendList)
     }
 
@@ -270,6 +281,8 @@ final class SocketCore: @unchecked Sendable {
         let socketType: SocketType?
         let identity: [UInt8]
         let properties: [String: [UInt8]]
+        /// Whether we made the connection.
+        let isDialed: Bool
     }
 
     enum Admission {
@@ -321,7 +334,7 @@ final class SocketCore: @unchecked Sendable {
                     number = registry.nextNumber()
                 }
             }
-            if type == .router {
+            if type.namesPeers {
                 if case .routingID(let reserved) = reservation {
                     name = reserved
                 } else if registry.reserved[name] != nil {
@@ -336,11 +349,12 @@ final class SocketCore: @unchecked Sendable {
             let pipe = outbound()
             let peer = Peer(
                 id: id, endpoint: arrival.endpoint, address: arrival.address, socketType: arrival.socketType,
-                routingID: name, number: number, properties: arrival.properties, outbound: pipe)
+                routingID: name, number: number, properties: arrival.properties, isDialed: arrival.isDialed,
+                outbound: pipe)
             let connection = Registry.Connection(
                 peer: peer, inbound: inbound(peer), outbound: pipe, door: door)
             registry.connections[id] = connection
-            if type == .router { registry.routes[name] = id }
+            if type.namesPeers { registry.routes[name] = id }
             if number != 0, let pipe { registry.numbers[number] = pipe }
             return .admitted(connection)
         }
@@ -404,6 +418,13 @@ final class SocketCore: @unchecked Sendable {
         registry.withLock { $0.connections[id]?.partner = (core, partner) }
     }
 
+    /// The other side of an inproc connection goes.
+    private func partnerLeaves(_ id: UInt64, isClosing: Bool) {
+        let connection = registry.withLock { $0.connections[id] }
+        dismiss(id)
+        if isClosing, let connection { noteDeparture(of: connection.peer, connection.inbound) }
+    }
+
     /// Leaves inproc connections.
     /// - Parameter endpoint: only those there, and what is queued can still be taken on both sides; nil leaves all
     ///   because this socket closes, and the other sides count what nobody will take.
@@ -416,7 +437,7 @@ final class SocketCore: @unchecked Sendable {
         for (id, connection) in connections {
             dismiss(id)
             if let (core, partner) = connection.partner {
-                core.dismiss(partner)
+                core.partnerLeaves(partner, isClosing: endpoint == nil)
                 core.report(.disconnected(nil), connection.peer.endpoint)
             }
             if endpoint != nil {

@@ -44,7 +44,8 @@ public final class RadioSocket: Socket, @unchecked Sendable {
 extension SocketCore {
     fileprivate func radiate(_ content: SharedContent, to group: Group) throws(ZeroMQError) -> Int {
         guard let crowd = sendList.crowd, let groups else { preconditionFailure("not a RADIO") }
-        var (taken, lost, wasIdle) = (0, 0, false)
+        var (taken, lost) = (0, 0)
+        var departure = SendSide.Departure.gathered
         crowd.lock.lock()
         guard isOpen else {
             crowd.lock.unlock()
@@ -59,12 +60,12 @@ extension SocketCore {
             }
             group.name.withUnsafeBytes { pipe.writer.pointee.put(.more, $0) }
             content.put(into: pipe)
-            if sender.pointee.publish(pipe) { wasIdle = true }
+            if sender.pointee.publish(pipe) == .announced { departure = .announced }
             taken += 1
         }
         crowd.lock.unlock()
         losses.add(lost, .mark)
-        if let callerDriver { try callerDriver.afterSend(content.count * taken, wasIdle: wasIdle) }
+        if let callerDriver { try callerDriver.afterSend(content.count * taken, departure) }
         return taken
     }
 }

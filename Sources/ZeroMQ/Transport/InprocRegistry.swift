@@ -41,6 +41,7 @@ final class InprocRegistry: Sendable {
         let outbound =
             core.type.sends && (peer != nil || core.type.keepsQueueWhileAway && !core.options.isImmediate)
             ? core.makeOutbound(readerList: nil, extraMark: known.map(\.inprocMark) ?? 0) : nil
+        core.greet(outbound)
         if let peer, let outbound { try core.reserve(peer, for: outbound) }
         if let outbound { core.sendList.wake(outbound.notifyWriter(.attached)) }
         let each = Waiting(core: core, endpoint: endpoint, outbound: outbound)
@@ -92,23 +93,27 @@ final class InprocRegistry: Sendable {
             connector.report(.handshakeFailed(.incompatibleSocketTypes), text)
             return
         }
-        func arrival(of core: SocketCore) -> SocketCore.Arrival {
+        func arrival(of core: SocketCore, isDialed: Bool) -> SocketCore.Arrival {
             SocketCore.Arrival(
                 endpoint: text, address: nil, socketType: core.type, identity: core.options.routingID.bytes,
-                properties: [:])
+                properties: [:], isDialed: isDialed)
         }
         let forth =
             waiting.outbound
             ?? (connector.type.sends
                 ? connector.makeOutbound(readerList: nil, extraMark: binder.inprocMark) : nil)
         let back = binder.type.sends ? binder.makeOutbound(readerList: nil, extraMark: connector.inprocMark) : nil
-        guard case .admitted(let atBinder) = binder.admit(arrival(of: connector), outbound: back, inbound: forth)
+        guard
+            case .admitted(let atBinder) = binder.admit(
+                arrival(of: connector, isDialed: false), outbound: back, inbound: forth)
         else {
             connector.report(.peerRefused("the bound socket takes no further peer"), text)
             if let forth { connector.sendList.wake(forth.notifyWriter(.ended)) }
             return
         }
-        guard case .admitted(let atConnector) = connector.admit(arrival(of: binder), outbound: forth, inbound: back)
+        guard
+            case .admitted(let atConnector) = connector.admit(
+                arrival(of: binder, isDialed: true), outbound: forth, inbound: back)
         else {
             binder.dismiss(atBinder.peer.id)
             connector.report(.peerRefused("this socket takes no further peer"), text)
@@ -118,6 +123,10 @@ final class InprocRegistry: Sendable {
         connector.pair(atConnector.peer.id, with: binder, atBinder.peer.id)
         connector.tellGroups(to: binder, atBinder.peer.id)
         binder.tellGroups(to: connector, atConnector.peer.id)
+        binder.greet(back)
+        if waiting.outbound == nil { connector.greet(forth) }
+        binder.noteArrival(of: atBinder.peer)
+        connector.noteArrival(of: atConnector.peer)
         // A pipe's news before its bytes: the writer knows it before the consumer can answer.
         if let back { binder.sendList.wake(back.notifyWriter(.attached)) }
         if let forth, waiting.outbound == nil { connector.sendList.wake(forth.notifyWriter(.attached)) }
@@ -125,6 +134,8 @@ final class InprocRegistry: Sendable {
         back?.join(connector.receiveList, peer: atConnector.peer)
         binder.report(.accepted, text)
         connector.report(.connected, text)
+        binder.confirm(atBinder.peer.id)
+        connector.confirm(atConnector.peer.id)
     }
 }
 
