@@ -1,7 +1,7 @@
 /// The 19 socket types of 37/ZMTP, and who may talk to whom.
 ///
-/// The raw value is the number in zmq.h. STREAM (11) and DGRAM (18) never meet a ZMTP peer and have no name on
-/// the wire.
+/// The raw value is the number in zmq.h. STREAM (11) never meets a ZMTP peer: it has no name on the wire, fits nobody
+/// and is not among `allCases`. DGRAM (18) is not here.
 public enum SocketType: UInt8, Hashable, Sendable, CaseIterable {
     /// 31/EXPAIR.
     case pair = 0
@@ -25,6 +25,8 @@ public enum SocketType: UInt8, Hashable, Sendable, CaseIterable {
     case xpub = 9
     /// 29/PUBSUB.
     case xsub = 10
+    /// Raw bytes, no ZMTP.
+    case stream = 11
     /// 41/CLIENTSERVER.
     case server = 12
     /// 41/CLIENTSERVER.
@@ -42,8 +44,15 @@ public enum SocketType: UInt8, Hashable, Sendable, CaseIterable {
     /// 52/CHANNEL.
     case channel = 20
 
+    /// The types of 37/ZMTP.
+    public static let allCases: [SocketType] = [
+        .pair, .pub, .sub, .req, .rep, .dealer, .router, .pull, .push, .xpub, .xsub, .server, .client, .radio,
+        .dish,
+        .gather, .scatter, .peer, .channel,
+    ]
+
     /// The value of the Socket-Type property (37/ZMTP, Connection Metadata).
-    public var name: String { Self.names[row] }
+    public var name: String { self == .stream ? "STREAM" : Self.names[row] }
 
     /// - Parameter name: the octets of a Socket-Type property; case counts, as in the reference.
     public init?(name: some Sequence<UInt8>) {
@@ -74,9 +83,11 @@ public enum SocketType: UInt8, Hashable, Sendable, CaseIterable {
     public var isSinglePart: Bool { rawValue >= Self.server.rawValue }
 
     /// Whether the two types may be connected (37/ZMTP, Connection Metadata: valid socket combinations).
-    public func isCompatible(with other: SocketType) -> Bool { Self.compatible[row][other.row] == 1 }
+    public func isCompatible(with other: SocketType) -> Bool {
+        self != .stream && other != .stream && Self.compatible[row][other.row] == 1
+    }
 
-    /// Raw values leave out 11 and 18.
+    /// Raw values leave out 18; STREAM has no row.
     private var row: Int { Int(rawValue) - (rawValue > 18 ? 2 : rawValue > 11 ? 1 : 0) }
 
     private static let names = [

@@ -53,6 +53,8 @@ public enum ZMTPError: UInt8, Error, Hashable, Sendable, CaseIterable {
     case malformedHeartbeat
     /// A group above 255 octets or with a zero octet. 37/ZMTP, The Radio-Dish Pattern; 48/RADIO-DISH.
     case malformedGroup
+    /// More groups joined than the limit. 37/ZMTP, Security Considerations.
+    case tooManyGroups
     /// The peer has sent ERROR. 37/ZMTP, Error Handling: fatal, never answered with the same credentials.
     case refusedByPeer
 
@@ -92,7 +94,7 @@ extension ZMTPError {
             .identityStartsWithZero:
             0x1000_0018
         case .malformedCommand, .malformedHeartbeat, .malformedGroup, .malformedIdentityFrame, .moreOnCommand,
-            .commandTooLarge:
+            .commandTooLarge, .tooManyGroups:
             0x1000_0011
         case .reservedFlags, .frameSizeOutOfRange, .messageTooLarge, .tooManyParts, .multipartTooLarge,
             .tooManyCommands, .emptyFrameLength:
@@ -128,6 +130,7 @@ extension ZMTPError: CustomStringConvertible {
         case .malformedErrorCommand: "the reason of an ERROR is cut off"
         case .malformedHeartbeat: "a PING or PONG has a wrong size"
         case .malformedGroup: "a group is longer than 255 octets or has a zero octet"
+        case .tooManyGroups: "the peer has joined more groups than the limit"
         case .refusedByPeer: "the peer has sent ERROR"
         case .reservedFlags: "a reserved flag of a frame is set"
         case .moreOnCommand: "a command frame has the MORE flag"
@@ -154,7 +157,7 @@ extension ZMTPError: CustomStringConvertible {
         case .malformedProperty, .invalidPropertyName, .propertyValueTooLong, .messageDuringHandshake:
             "37/ZMTP, The NULL Security Mechanism"
         case .tooManyProperties, .messageTooLarge, .tooManyParts, .multipartTooLarge, .commandTooLarge,
-            .tooManyCommands:
+            .tooManyCommands, .tooManyGroups:
             "37/ZMTP, Security Considerations"
         case .unexpectedCommand: "37/ZMTP, Formal Grammar"
         case .malformedCommand, .reservedFlags, .moreOnCommand, .frameSizeOutOfRange: "37/ZMTP, Framing"

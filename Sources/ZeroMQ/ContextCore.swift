@@ -57,10 +57,15 @@ final class ContextCore: Sendable {
         }
     }
 
-    /// The loop for the next connection.
-    func nextDoor() -> LoopDoor {
+    /// The loop for the next connection: each in its turn.
+    /// - Parameter affinity: bit N allows loop N; 0 allows all.
+    func nextDoor(_ affinity: UInt64 = 0) -> LoopDoor {
         let index = turn.add(1, ordering: .relaxed).oldValue
-        return doors.withLock { $0[index % $0.count] }
+        return doors.withLock { doors in
+            guard affinity != 0 else { return doors[index % doors.count] }
+            let allowed = doors.indices.filter { affinity >> UInt64($0) & 1 == 1 }
+            return doors[allowed[index % allowed.count]]
+        }
     }
 
     /// Whether the loops are gone. Their doors stay: a call that is under way meanwhile knocks in vain.
@@ -220,7 +225,7 @@ final class FutexCounter: Sendable {
         Futex.wake(word.pointer, count: .max)
     }
 
-    func sleep(while seen: UInt32, until deadline: Deadline) {
+    func sleep(while seen: UInt32, until deadline: Deadline?) {
         _ = Futex.wait(word.pointer, while: seen, until: deadline)
     }
 }

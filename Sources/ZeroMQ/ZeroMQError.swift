@@ -7,7 +7,7 @@ public struct ZeroMQError: Error, Sendable, Hashable, CustomStringConvertible {
         private enum Kind: String {
             case timedOut, cancelled, contextClosed, socketClosed, noRoute, wrongState, invalidEndpoint
             case unsupportedTransport, invalidOption, addressInUse, bindFailed, connectFailed, endpointUnknown
-            case wrongThread, messageTooLarge, engineFailed, wouldBlock
+            case wrongThread, messageTooLarge, engineFailed, wouldBlock, invalidMessage
         }
         private let kind: Kind
 
@@ -41,6 +41,8 @@ public struct ZeroMQError: Error, Sendable, Hashable, CustomStringConvertible {
         public static let wrongThread = Code(kind: .wrongThread)
         /// The message breaks a limit of the pattern.
         public static let messageTooLarge = Code(kind: .messageTooLarge)
+        /// The message has not the shape that the pattern demands (the C API's EINVAL).
+        public static let invalidMessage = Code(kind: .invalidMessage)
         /// The engine below could not be made or could not go on.
         public static let engineFailed = Code(kind: .engineFailed)
         /// Nothing can be done at once (a try form would have answered so).

@@ -120,6 +120,9 @@ final class Dialer {
         }
     }
 
+    /// No further connections after this one.
+    func stop() { isRefused = true }
+
     /// The connection is gone, nothing of it is in flight.
     func lost<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
         self.session = nil

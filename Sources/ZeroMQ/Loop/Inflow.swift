@@ -52,6 +52,8 @@ final class Inflow {
     /// Traffic of a type that receives nothing (PUSH): partial frames, bounded by the limits.
     private var ignored: [UInt8] = []
     private var isOpen = false
+    /// Bytes come without ZMTP: each receive is a message.
+    private var isRaw = false
 
     /// The handshake is done.
     func open(_ pipe: Pipe?, _ info: PeerInfo, _ limits: ZMTPLimits) {
@@ -67,6 +69,13 @@ final class Inflow {
         guard isOpen, decoder == nil || !isPaused else { return 0 }
         if let lookahead { return lookahead.messages + (lookahead.isInsideMessage(at: filled) ? 1 : 0) }
         return scanner.isInsideMessage || filled > 0 || body != nil ? 1 : 0
+    }
+
+    /// A connection without ZMTP.
+    func openRaw(_ pipe: Pipe?) {
+        self.pipe = pipe
+        isRaw = true
+        isOpen = true
     }
 
     // MARK: Receiving
@@ -145,6 +154,7 @@ final class Inflow {
             bytes = UnsafeRawBufferPointer(rebasing: bytes[used...])
         }
         guard !bytes.isEmpty, isOpen, session.phase != .closing else { return }
+        if isRaw { return takeRaw(bytes, on: loop) }
         if decoder != nil {
             var translated: [UInt8] = []
             try decoder!.decode(bytes, into: &translated)
@@ -154,6 +164,14 @@ final class Inflow {
         }
         calm = count < lent.count / 4 ? calm + 1 : 0
         if count == lent.count, pipe != nil { mode = .hot }
+    }
+
+    /// One message of what came. It may be the one that reaches the mark; nothing more is received then.
+    private func takeRaw<B: Backend & ~Copyable>(_ bytes: UnsafeRawBufferPointer, on loop: Loop<B>) {
+        guard let pipe else { return }
+        pipe.writer.pointee.put([], bytes)
+        if pipe.writer.pointee.publish(keep: false) { loop.wake(pipe.readerList, pipe.announce(.data)) }
+        if !pipe.writer.pointee.hasRoom(), pipe.writer.pointee.waitForRoom() { isPaused = true }
     }
 
     /// Copies bytes into the pipe's chunk and walks them.

@@ -58,7 +58,7 @@ final class Listener {
         let descriptor = completion.takeDescriptor()
         guard !isClosing else { return }
         core.report(.accepted, text, peer: Descriptor.peerAddress(of: descriptor.number))
-        let door = core.context.nextDoor()
+        let door = core.context.nextDoor(core.options.affinity)
         if door === loop.door {
             loop.startSession(core, endpoint: endpoint, text: text, descriptor, dialer: nil)
         } else {

@@ -54,7 +54,7 @@ final class Loop<B: Backend & ~Copyable> {
         case attempt(Dialer)
         case pause(Dialer)
         case linger(SocketCore)
-        case alarm(ReadyList, id: UInt64)
+        case alarm(any Interruptible, id: UInt64)
     }
 
     /// What a loop holds of one socket.
@@ -151,9 +151,9 @@ final class Loop<B: Backend & ~Copyable> {
         case .attempt(let dialer): dialer.attemptTimedOut(on: self)
         case .pause(let dialer): dialer.attempt(on: self)
         case .linger(let core): lingerIsOver(core)
-        case .alarm(let list, let id):
+        case .alarm(let waiting, let id):
             alarms[id] = nil
-            list.interrupt()
+            waiting.interrupt()
         }
     }
 
@@ -227,10 +227,13 @@ final class Loop<B: Backend & ~Copyable> {
         case .hurry(let core, let deadline): limitLinger(core, deadline)
         case .resolved(let core, let endpoint, let address):
             members[ObjectIdentifier(core)]?.dialers[endpoint]?.resolved(address, on: self)
-        case .cut(let core, let peer):
-            members[ObjectIdentifier(core)]?.sessions.values.first { $0.peer?.id == peer }?
-                .end(.peerRefused("its identity was taken over"), on: self)
-        case .alarm(let list, let deadline, let id): alarms[id] = startTimer(at: deadline, .alarm(list, id: id))
+        case .cut(let core, let peer, let reason):
+            members[ObjectIdentifier(core)]?.sessions.values.first { $0.peer?.id == peer }?.end(reason, on: self)
+        case .confirm(let core): for session in sessions(of: core) { session.confirm(on: self) }
+        case .group(let core, let group, let joins):
+            for session in sessions(of: core) { session.announce(group, joins: joins, on: self) }
+        case .alarm(let waiting, let deadline, let id):
+            alarms[id] = startTimer(at: deadline, .alarm(waiting, id: id))
         case .cancelAlarm(let id): cancelTimer(alarms.removeValue(forKey: id))
         case .stop: isStopped = true
         }
@@ -240,6 +243,10 @@ final class Loop<B: Backend & ~Copyable> {
     private func isClosing(_ core: SocketCore) -> Bool {
         if let those = members[ObjectIdentifier(core)] { return those.isClosing }
         return core.registry.withLock { $0.leftLoops.contains(ObjectIdentifier(door)) }
+    }
+
+    private func sessions(of core: SocketCore) -> [Session] {
+        members[ObjectIdentifier(core)].map { Array($0.sessions.values) } ?? []
     }
 
     private func member(_ core: SocketCore, _ change: (inout Members) -> Void) {
@@ -277,6 +284,7 @@ final class Loop<B: Backend & ~Copyable> {
     /// Gives up what a pipe still holds, under a reason, and tells its writer that nobody consumes any more. What is
     /// published after this is counted by the writer when it hears of it.
     func abandon(_ pipe: Pipe, _ core: SocketCore, _ reason: LossReason, _ text: String) {
+        core.unreserve(pipe)
         _ = pipe.reader.pointee.seize()
         pipe.server = nil
         let (lost, owesWake) = pipe.reader.pointee.skip()

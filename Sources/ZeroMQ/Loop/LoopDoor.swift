@@ -1,5 +1,12 @@
 import Proactor
 
+/// Somebody who waits and can be told that the time is over.
+protocol Interruptible: AnyObject, Sendable {
+    func interrupt()
+}
+
+extension ReadyList: Interruptible {}
+
 /// All that may be asked of a loop by others.
 enum LoopCommand: Sendable {
     /// Accept connections of a listening descriptor, which the loop owns from now on.
@@ -16,10 +23,14 @@ enum LoopCommand: Sendable {
     case hurry(SocketCore, by: Deadline)
     /// A name was resolved.
     case resolved(SocketCore, endpoint: UInt64, SocketAddress?)
-    /// Cut one connection: its identity was taken over.
-    case cut(SocketCore, peer: UInt64)
-    /// Interrupt whoever is suspended on a list, at the deadline.
-    case alarm(ReadyList, at: Deadline, id: UInt64)
+    /// Cut one connection, for the reason given.
+    case cut(SocketCore, peer: UInt64, SocketEvent.Kind)
+    /// Ask the peers of a socket whether they have admitted it.
+    case confirm(SocketCore)
+    /// Tell the peers of a DISH that it has joined or left a group.
+    case group(SocketCore, Frame, joins: Bool)
+    /// Interrupt whoever waits there, at the deadline.
+    case alarm(any Interruptible, at: Deadline, id: UInt64)
     /// Take an alarm back.
     case cancelAlarm(id: UInt64)
     /// End the loop.

@@ -28,15 +28,17 @@ final class Outflow {
     /// Whether callers may send on the connection while the consuming side is theirs: then the loop touches it only
     /// while it has that side.
     private(set) var isShared = false
+    private var isRaw = false
 
     var hasControl: Bool { !control.isEmpty }
     /// Whether something is in flight or waits to be sent. What is published counts even if its news has not come:
     /// an order may overtake the news of a pipe, since orders have one node in the list for all of them.
     var hasWork: Bool { isSending || isConsumer || hasControl || (pipe?.queued.messages ?? 0) > 0 }
 
-    func open(_ pipe: Pipe?, framing: PeerInfo.Framing) {
+    func open(_ pipe: Pipe?, framing: PeerInfo.Framing, isRaw: Bool = false) {
         self.pipe = pipe
         self.framing = framing
+        self.isRaw = isRaw
     }
 
     // MARK: Sending
@@ -58,6 +60,7 @@ final class Outflow {
                 return
             }
         }
+        if isRaw { return sendRaw(pipe, session, on: loop) }
         if framing == .v1 { return sendTranslated(pipe, session, on: loop) }
         let list = gatherList()
         let (elements, _) = reader.pointee.gather(into: list, limit: Self.sendLimit)
@@ -94,7 +97,7 @@ final class Outflow {
 
     /// Once the session's own first bytes are out, callers may send too, if the bytes go as they lie in the pipe.
     private func share<B: Backend & ~Copyable>(_ pipe: Pipe, _ session: Session, on loop: Loop<B>) {
-        guard !isShared, framing != .v1, session.phase == .running else { return }
+        guard !isShared, !isRaw, framing != .v1, session.phase == .running else { return }
         // If it is on its way here it comes with news, and this comes again.
         if !isConsumer { isConsumer = pipe.reader.pointee.seize() }
         guard isConsumer else { return }
@@ -139,6 +142,21 @@ final class Outflow {
         _ pipe: Pipe, _ session: Session, on loop: Loop<B>
     ) {
         let (bytes, output) = pipe.reader.pointee.translate(limit: Self.sendLimit)
+        sendOwn(bytes, output, session, on: loop)
+    }
+
+    /// Sends bodies without their headers; an empty one is the order to close (zmq_socket(3), ZMQ_STREAM).
+    private func sendRaw<B: Backend & ~Copyable>(_ pipe: Pipe, _ session: Session, on loop: Loop<B>) {
+        let (bytes, output, isEnd) = pipe.reader.pointee.bodies(limit: Self.sendLimit)
+        guard isEnd else { return sendOwn(bytes, output, session, on: loop) }
+        if pipe.reader.pointee.advance(bytes) { loop.wake(pipe.writerList, pipe.notifyWriter(.room)) }
+        session.endAsOrdered(on: loop)
+    }
+
+    /// Sends translated bytes to completion.
+    private func sendOwn<B: Backend & ~Copyable>(
+        _ bytes: Int, _ output: [UInt8], _ session: Session, on loop: Loop<B>
+    ) {
         let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: output.count, alignment: 1)
         memory.copyBytes(from: output)
         own = memory

@@ -34,6 +34,13 @@ final class Session {
     private var isAbandoned = false
     /// The handle is to be closed when the caller that may be sending on it has handed the pipe over.
     private var closesOnArrival = false
+    /// The context of a PING that asks whether we are admitted.
+    private static let confirmation = Array("ready".utf8)
+    private var answersPings = false
+    /// The connection ended by the peer's doing or by a fault, not by ours.
+    private var isDeparture = false
+    /// DISH: what the peer knows of our groups.
+    private var announced = Announced()
     let inflow = Inflow()
     let outflow = Outflow()
 
@@ -54,10 +61,46 @@ final class Session {
     // MARK: Life
 
     func start<B: Backend & ~Copyable>(on loop: Loop<B>) {
+        if core.isRaw { return startRaw(on: loop) }
         handshakeTimer = loop.startTimer(after: core.options.handshakeTimeout, .handshake(self))
         outflow.control.append(contentsOf: handshake.start())
         outflow.flush(self, on: loop)
         inflow.arm(self, on: loop)
+    }
+
+    /// No greeting, no handshake: bytes as they are.
+    private func startRaw<B: Backend & ~Copyable>(on loop: Loop<B>) {
+        let arrival = SocketCore.Arrival(
+            endpoint: text, address: address, socketType: nil, identity: [], properties: [:],
+            isDialed: dialer != nil)
+        let admission = core.admit(
+            arrival, outbound: dialer?.pipe, door: loop.door, readerList: loop.door.list,
+            makeInbound: { core.makeInbound(pool: loop.pool, writerList: loop.door.list, peer: $0) })
+        guard case .admitted(let connection) = admission else {
+            return end(.peerRefused("its name is taken"), on: loop)
+        }
+        phase = .running
+        core.noteArrival(of: connection.peer)
+        inflow.openRaw(connection.inbound)
+        attach(connection, framing: .v2)
+        core.confirm(connection.peer.id)
+        outflow.flush(self, on: loop)
+        inflow.arm(self, on: loop)
+    }
+
+    /// The pipes of an admitted peer are served from here on.
+    private func attach(_ connection: SocketCore.Registry.Connection, framing: PeerInfo.Framing) {
+        peer = connection.peer
+        connection.inbound?.server = .session(self)
+        outflow.open(connection.outbound, framing: framing, isRaw: core.isRaw)
+        connection.outbound?.server = .session(self)
+        guard let dialer else { return }
+        dialer.established()
+        if dialer.pipe != nil, dialer.isConsumer {
+            // The pipe filled while nobody was connected.
+            outflow.isConsumer = true
+            dialer.isConsumer = false
+        }
     }
 
     func complete<B: Backend & ~Copyable>(_ completion: Completion, on loop: Loop<B>) {
@@ -114,7 +157,8 @@ final class Session {
         handshakeTimer = nil
         let arrival = SocketCore.Arrival(
             endpoint: text, address: address, socketType: info.socketType, identity: info.identity,
-            properties: Dictionary(info.metadata.properties.map { ($0.name, $0.value) }) { first, _ in first })
+            properties: Dictionary(info.metadata.properties.map { ($0.name, $0.value) }) { first, _ in first },
+            isDialed: dialer != nil)
         let admission = core.admit(
             arrival, outbound: dialer?.pipe, door: loop.door, readerList: loop.door.list,
             makeInbound: { core.makeInbound(pool: loop.pool, writerList: loop.door.list, peer: $0) })
@@ -122,19 +166,27 @@ final class Session {
         case .refused(let why): end(.peerRefused(why), on: loop)
         case .admitted(let connection):
             phase = .running
-            peer = connection.peer
-            inflow.open(connection.inbound, info, core.options.protocolLimits)
-            connection.inbound?.server = .session(self)
-            outflow.open(connection.outbound, framing: info.framing)
-            connection.outbound?.server = .session(self)
-            if let dialer { dialer.established() }
-            if let dialer, dialer.pipe != nil, dialer.isConsumer {
-                // The pipe filled while nobody was connected.
-                outflow.isConsumer = true
-                dialer.isConsumer = false
+            core.noteArrival(of: connection.peer)
+            outflow.control.append(contentsOf: core.greeting(info.framing))
+            if let joined = core.joined {
+                for group in joined.set.withLock({ $0 }) {
+                    announced.change(group, joins: true, to: &outflow.control)
+                }
             }
+            inflow.open(connection.inbound, info, core.options.protocolLimits)
+            attach(connection, framing: info.framing)
             core.report(.handshakeSucceeded, text, peer: address)
+            answersPings = info.supportsHeartbeats
+            if core.readiness.isWanted.load(ordering: .acquiring) { confirm(on: loop) }
         }
+    }
+
+    /// Asks the peer whether it has admitted us: a PING behind our READY is answered by a session that runs.
+    func confirm<B: Backend & ~Copyable>(on loop: Loop<B>) {
+        guard phase == .running, let peer else { return }
+        guard answersPings else { return core.confirm(peer.id) }
+        Command.appendPing(ttl: 0, context: Self.confirmation, to: &outflow.control)
+        outflow.flush(self, on: loop)
     }
 
     func handshakeTimedOut<B: Backend & ~Copyable>(on loop: Loop<B>) {
@@ -154,9 +206,18 @@ final class Session {
         let command = try Command(parsing: body)
         switch command.name {
         case .ping: try answer(command, body)
+        case .pong:
+            let context = try command.pongContext()
+            if let peer, body[context].elementsEqual(Self.confirmation) { core.confirm(peer.id) }
         case .error: throw .refusedByPeer
         // The mechanism has had it: a handshake is not begun again (37/ZMTP, Formal Grammar).
         case .ready: throw .unexpectedCommand
+        case .join:
+            guard let groups = core.groups, let pipe = outflow.pipe else { return }
+            try groups.join(pipe, Frame(copying: UnsafeRawBufferPointer(rebasing: body[command.group(in: body)])))
+        case .leave:
+            guard let groups = core.groups, let pipe = outflow.pipe else { return }
+            groups.leave(pipe, Frame(copying: UnsafeRawBufferPointer(rebasing: body[try command.group(in: body)])))
         default: break
         }
     }
@@ -175,6 +236,13 @@ final class Session {
         Command.appendPong(context: body[context], to: &outflow.control)
     }
 
+    /// A group was joined or left; a peer whose handshake is not done hears of all groups after it.
+    func announce<B: Backend & ~Copyable>(_ group: Frame, joins: Bool, on loop: Loop<B>) {
+        guard phase == .running else { return }
+        announced.change(group, joins: joins, to: &outflow.control)
+        outflow.flush(self, on: loop)
+    }
+
     // MARK: The end
 
     /// Stops receiving, sends what is queued, then ends: an orderly close from our side.
@@ -190,6 +258,12 @@ final class Session {
             if !outflow.hasWork { end(.closed, on: loop) }
         case .finishing, .closing: break
         }
+    }
+
+    /// The application has ordered the end of a raw connection by an empty message; it is not made again.
+    func endAsOrdered<B: Backend & ~Copyable>(on loop: Loop<B>) {
+        dialer?.stop()
+        end(.closed, on: loop)
     }
 
     /// Ends at once; linger is over.
@@ -213,6 +287,10 @@ final class Session {
         closesOnArrival = !outflow.ownsConnection()
         if !closesOnArrival { loop.backend.close(handle) }
         dialer?.noteEnd(reason)
+        switch reason {
+        case .closed, .peerRefused: break
+        default: isDeparture = true
+        }
         if case .closed = reason {} else { core.report(reason, text, peer: address) }
     }
 
@@ -222,8 +300,11 @@ final class Session {
         if core.phase.load(ordering: .acquiring) != .open, let pipe = inflow.pipe {
             core.lose(pipe.queued.messages, .notTaken, endpoint: text)
         }
+        if let peer {
+            core.dismiss(peer.id)
+            if isDeparture { core.noteDeparture(of: peer, inflow.pipe) }
+        }
         inflow.close()
-        if let peer { core.dismiss(peer.id) }
         if let pipe = outflow.pipe {
             if outflow.isShared { pipe.reader.pointee.descriptor = -1 }
             if let dialer, dialer.pipe === pipe {

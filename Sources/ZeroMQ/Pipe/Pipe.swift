@@ -26,6 +26,9 @@ final class Pipe: @unchecked Sendable {
     let writerList: ReadyList
     /// Whom the bytes come from, for pipes that an application consumes; set before the consumer meets the pipe.
     private(set) var peer: Peer?
+    /// What the application finds behind the last message of a peer that has gone. Set before `ended` is announced, read
+    /// by the consumer that finds it.
+    var sequel: Pipe?
 
     /// - Parameters:
     ///   - mark: messages that may be published and not yet credited; 0 stands for `PipeWord.countBound`.

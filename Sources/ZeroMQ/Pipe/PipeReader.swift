@@ -376,3 +376,25 @@ extension PipeReader {
         return (bytes, output)
     }
 }
+
+// MARK: - Raw connections
+
+extension PipeReader {
+    /// The bodies of the frames from the cursor on, about `limit` bytes of them but at least one. Stops before an empty
+    /// frame; one that stands at the cursor is the end.
+    /// - Returns: bytes of the chain that were gone over (for `advance`), and what to send.
+    func bodies(limit: Int) -> (bytes: Int, output: [UInt8], isEnd: Bool) {
+        var output: [UInt8] = []
+        var bytes = 0
+        var walk = ChainWalk(segment: head, offset: offset, position: position)
+        let end = position &+ ((published.position &- position) & PipeWord.positionMask)
+        while output.count < limit, let frame = walk.frame(limit: end) {
+            if frame.body.isEmpty {
+                return output.isEmpty ? (frame.header.headerCount, [], true) : (bytes, output, false)
+            }
+            output.append(contentsOf: frame.body)
+            bytes += frame.header.headerCount + frame.header.bodyCount
+        }
+        return (bytes, output, false)
+    }
+}

@@ -64,9 +64,12 @@ final class ReadyList: @unchecked Sendable {
     private let waker: Waker?
     /// Held by whoever changes what is below the head of a list that is swept.
     private let inside = Locked(())
+    /// Who waits here, where several may: the list's own sleeper is then the whole crowd (`arm`).
+    let crowd: Crowd?
 
-    init(waker: Waker? = nil) {
+    init(waker: Waker? = nil, crowd: Crowd? = nil) {
         self.waker = waker
+        self.crowd = crowd
         head = .allocate(capacity: 1)
         head.initialize(to: Atomic(Self.empty))
     }
@@ -124,6 +127,7 @@ final class ReadyList: @unchecked Sendable {
 
     /// Resumes the task whose mark the caller has taken away.
     func resume() {
+        if let crowd { return crowd.wakeOne() }
         let continuation = suspended.take()
         continuation?.resume()
     }
@@ -228,6 +232,14 @@ final class ReadyList: @unchecked Sendable {
             if !exchanged { return resume() }
             if isCancelled() { interrupt() }
         }
+    }
+
+    /// Sets the mark of a suspended task for a crowd: the next push wakes one of it.
+    /// - Returns: false if something was pushed before: look at it, nothing will wake.
+    func arm() -> Bool {
+        let (exchanged, seen) = head.pointee.compareExchange(
+            expected: Self.empty, desired: Self.suspendedMark, ordering: .acquiringAndReleasing)
+        return exchanged || seen == Self.suspendedMark
     }
 
     /// Resumes a suspended task from elsewhere (cancellation, a deadline). Who takes the mark away owns the resume,

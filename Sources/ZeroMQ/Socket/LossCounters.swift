@@ -16,6 +16,8 @@ public enum LossReason: Int, Sendable, CaseIterable, CustomStringConvertible {
     case lingerOver
     /// Closing: received but never taken.
     case notTaken
+    /// A type whose messages have one frame: it had several.
+    case multipart
 
     /// The reason's name.
     public var description: String {
@@ -27,6 +29,7 @@ public enum LossReason: Int, Sendable, CaseIterable, CustomStringConvertible {
         case .cutShort: "cut short"
         case .lingerOver: "linger over"
         case .notTaken: "not taken"
+        case .multipart: "multipart"
         }
     }
 }
@@ -40,6 +43,7 @@ final class LossCounters: Sendable {
     private let cutShort = Atomic<Int>(0)
     private let lingerOver = Atomic<Int>(0)
     private let notTaken = Atomic<Int>(0)
+    private let multipart = Atomic<Int>(0)
 
     func add(_ count: Int = 1, _ reason: LossReason) {
         guard count != 0 else { return }
@@ -51,6 +55,7 @@ final class LossCounters: Sendable {
         case .cutShort: cutShort.add(count, ordering: .relaxed)
         case .lingerOver: lingerOver.add(count, ordering: .relaxed)
         case .notTaken: notTaken.add(count, ordering: .relaxed)
+        case .multipart: multipart.add(count, ordering: .relaxed)
         }
     }
 
@@ -63,6 +68,7 @@ final class LossCounters: Sendable {
         case .cutShort: cutShort.load(ordering: .relaxed)
         case .lingerOver: lingerOver.load(ordering: .relaxed)
         case .notTaken: notTaken.load(ordering: .relaxed)
+        case .multipart: multipart.load(ordering: .relaxed)
         }
     }
 

@@ -13,21 +13,27 @@ public final class Peer: Sendable {
     public let socketType: SocketType?
     /// The identity it announced, or the one that ROUTER gave it.
     public let routingID: Frame
+    /// The number by which SERVER and PEER sockets know it; 0 at other sockets.
+    public let number: UInt32
     /// Properties of its READY command, beside the ones above.
     public let properties: [String: [UInt8]]
+    /// Whether we made the connection.
+    let isDialed: Bool
     /// The pipe towards the peer, for types that answer.
     let outbound: Pipe?
 
     init(
         id: UInt64, endpoint: String, address: SocketAddress?, socketType: SocketType?, routingID: Frame,
-        properties: [String: [UInt8]] = [:], outbound: Pipe?
+        number: UInt32 = 0, properties: [String: [UInt8]] = [:], isDialed: Bool = false, outbound: Pipe?
     ) {
         self.id = id
         self.endpoint = endpoint
         self.address = address
         self.socketType = socketType
         self.routingID = routingID
+        self.number = number
         self.properties = properties
+        self.isDialed = isDialed
         self.outbound = outbound
     }
 }

@@ -6,12 +6,17 @@ import ZMTP
 /// Owned by one thread at a time, the one that receives. A pipe is here only while it has messages: one that has
 /// run dry rests, and comes back through `list` with the next message.
 struct ReceiveSide: ~Copyable {
-    let list = ReadyList()
+    let list: ReadyList
     private var readable: [Pipe] = []
     private var turn = 0
+    /// What follows a pipe whose peer has gone, once it is dry.
+    private var sequels: [ObjectIdentifier: Pipe] = [:]
     /// The consuming side of the only readable pipe: the common case, without counting references.
     private var sole: UnsafeMutablePointer<PipeReader>?
     private let isActive = Atomic<Bool>(false)
+
+    /// - Parameter crowd: for the types that several may receive on at once.
+    init(crowd: Crowd? = nil) { list = ReadyList(crowd: crowd) }
 
     // MARK: One receiver at a time
 
@@ -60,6 +65,13 @@ struct ReceiveSide: ~Copyable {
         return chooseInTurn()
     }
 
+    /// Whether a message is there, looked at without taking a turn. If none is, every pipe rests.
+    mutating func hasMessage() -> Bool {
+        let before = turn
+        defer { turn = min(before, readable.count) }
+        return choose() != nil
+    }
+
     @inline(never)
     private mutating func chooseInTurn() -> Pipe? {
         while !readable.isEmpty {
@@ -75,6 +87,9 @@ struct ReceiveSide: ~Copyable {
                 // The last one takes its place: it has not had its turn in this round either.
                 readable.swapAt(turn, readable.count - 1)
                 readable.removeLast()
+                if !sequels.isEmpty, let sequel = sequels.removeValue(forKey: ObjectIdentifier(pipe)) {
+                    readable.append(sequel)
+                }
                 noteSole()
             }
         }
@@ -92,10 +107,20 @@ struct ReceiveSide: ~Copyable {
     @inline(never)
     private mutating func settle() {
         let list = list
+        var ended: [Pipe] = []
         _ = list.take { _, reasons, owner in
             guard let owner else { return }
             let pipe = owner.takeRetainedValue()
             if reasons.contains(.data) { readable.append(pipe) }
+            if reasons.contains(.ended) { ended.append(pipe) }
+        }
+        for pipe in ended {
+            guard let sequel = pipe.sequel.take() else { continue }
+            if readable.contains(where: { $0 === pipe }) {
+                sequels[ObjectIdentifier(pipe)] = sequel
+            } else {
+                readable.append(sequel)
+            }
         }
         noteSole()
     }

@@ -22,7 +22,7 @@ enum SendPlace: UInt8 {
 /// Owned by one thread at a time, the one that sends; `guarded` traps a second one. News (a peer came, has room
 /// again, is gone) arrives through `list`.
 struct SendSide: ~Copyable {
-    let list = ReadyList()
+    let list: ReadyList
     /// Pipes that may have room, in the order of their turns.
     private var ready: [Pipe] = []
     /// Pipes at their mark.
@@ -46,9 +46,11 @@ struct SendSide: ~Copyable {
     /// that come faster are gathered by the loop.
     static var quietGap: Duration { .microseconds(20) }
 
-    init(losses: LossCounters, alwaysSendsItself: Bool = false) {
+    /// - Parameter crowd: for the types that several may send on at once.
+    init(losses: LossCounters, alwaysSendsItself: Bool = false, crowd: Crowd? = nil) {
         self.losses = losses
         self.alwaysSendsItself = alwaysSendsItself
+        list = ReadyList(crowd: crowd)
     }
 
     // MARK: One sender at a time
@@ -149,6 +151,8 @@ struct SendSide: ~Copyable {
 
     private mutating func sendsItself() -> Bool {
         if alwaysSendsItself { return true }
+        // Under a crowd's lock nobody enters the kernel.
+        guard list.crowd == nil else { return false }
         let now = Deadline.now
         defer { lastQuiet = now }
         return now >= lastQuiet + Self.quietGap
@@ -198,10 +202,27 @@ struct SendSide: ~Copyable {
     /// Sleeps until a pipe has room, a peer comes, or the deadline passes. Call after `choose` found none.
     /// - Returns: false if there is no need to sleep.
     mutating func prepareToWait() -> Bool {
-        for pipe in blocked where !pipe.writer.pointee.waitForRoom() {
-            return false
+        var index = 0
+        let before = ready.count
+        while index < blocked.count {
+            if blocked[index].writer.pointee.waitForRoom() {
+                index += 1
+            } else {
+                // It leaves the blocked ones: a ROUTER that waits for another peer would look again for ever.
+                ready.append(blocked.remove(at: index))
+            }
         }
-        return true
+        guard ready.count > before else { return true }
+        noteSole()
+        return false
+    }
+
+    /// Whether some pipe has room, looked at without taking a turn. If none has, all are known to be blocked, so that
+    /// `prepareToWait` waits for each.
+    mutating func hasRoom() -> Bool {
+        let before = turn
+        defer { turn = min(before, ready.count) }
+        return choose() != nil
     }
 
     /// Whether the pipe still leads to somebody.

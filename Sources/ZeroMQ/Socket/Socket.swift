@@ -61,12 +61,13 @@ public class Socket: @unchecked Sendable {
         let parsed = try Endpoint(endpoint)
         let id = core.context.nextID()
         if case .inproc(let name) = parsed {
+            try core.refuseRawInproc(endpoint)
             try core.context.inproc.bind(name, core)
             core.add(id, parsed.description, door: nil, inproc: name)
             return parsed.description
         }
         let (descriptor, actual) = try Transport.listen(parsed, core.options)
-        let door = core.context.nextDoor()
+        let door = core.context.nextDoor(core.options.affinity)
         core.add(id, actual.description, door: door, inproc: nil)
         core.registry.withLock { _ = $0.listeners.insert(id) }
         door.post(.listen(core, endpoint: id, text: actual.description, descriptor: descriptor))
@@ -75,14 +76,27 @@ public class Socket: @unchecked Sendable {
 
     /// Connects, now or as soon as the other side is there, and again whenever the connection is lost.
     /// - Throws: `invalidEndpoint`, `unsupportedTransport`; a peer that is not there is no error.
-    public final func connect(_ endpoint: String) throws(ZeroMQError) {
+    public final func connect(_ endpoint: String) throws(ZeroMQError) { try connect(endpoint, as: nil) }
+
+    /// Connects to a peer that has a name from the start.
+    final func connect(_ endpoint: String, named routingID: Frame) throws(ZeroMQError) {
+        guard 1...255 ~= routingID.count, routingID.withUnsafeBytes({ $0[0] != 0 }) else {
+            throw ZeroMQError(
+                .invalidOption, "a routing id has 1 to 255 bytes, the first not zero: not \(routingID)")
+        }
+        try connect(endpoint, as: .routingID(routingID))
+    }
+
+    /// - Parameter peer: what the peer is called from now on; its queue is made at once and kept.
+    final func connect(_ endpoint: String, as peer: SocketCore.PeerName?) throws(ZeroMQError) {
         try core.checkOpen()
         let target = try Endpoint(endpoint)
         let id = core.context.nextID()
         switch target {
         case .inproc(let name):
-            core.add(id, target.description, door: nil, inproc: name)
-            return core.context.inproc.connect(name, core, endpoint: id)
+            try core.refuseRawInproc(endpoint)
+            try core.context.inproc.connect(name, core, endpoint: id, as: peer)
+            return core.add(id, target.description, door: nil, inproc: name)
         case .tcp(let host, let port):
             guard port != 0, host != "*" else {
                 throw ZeroMQError(.invalidEndpoint, "cannot connect \(endpoint): host and port must be given")
@@ -92,11 +106,12 @@ public class Socket: @unchecked Sendable {
                 throw ZeroMQError(.invalidEndpoint, "cannot connect \(endpoint): a path or name must be given")
             }
         }
-        let door = core.context.nextDoor()
+        let door = core.context.nextDoor(core.options.affinity)
         var pipe: Pipe?
-        if core.type.keepsQueueWhileAway, !core.options.isImmediate {
+        if peer != nil || core.type.keepsQueueWhileAway && !core.options.isImmediate {
             pipe = core.makeOutbound(readerList: door.list)
         }
+        if let peer, let pipe { try core.reserve(peer, for: pipe) }
         core.add(id, target.description, door: door, inproc: nil, pipe: pipe)
         door.post(.dial(core, endpoint: id, target: target, pipe: pipe))
         // Only now may the sender meet the pipe: the loop knows whose it is.
@@ -166,6 +181,12 @@ extension SocketCore {
         if let callerDriver { try callerDriver.afterSend(pipe.queued.bytes, departure) }
     }
 
+    func refuseRawInproc(_ endpoint: String) throws(ZeroMQError) {
+        guard isRaw else { return }
+        throw ZeroMQError(
+            .unsupportedTransport, "cannot use \(endpoint): a connection without ZMTP is one of tcp or ipc")
+    }
+
     func add(_ id: UInt64, _ text: String, door: LoopDoor?, inproc: String?, pipe: Pipe? = nil) {
         registry.withLock { registry in
             registry.entries.append(.init(id: id, text: text, door: door, inproc: inproc, pipe: pipe))
@@ -192,6 +213,7 @@ extension SocketCore {
             let connected = registry.withLock { registry in
                 registry.connections.values.filter { $0.peer.endpoint == wanted }.compactMap(\.outbound)
             }
+            if let pipe = entry.pipe { unreserve(pipe) }
             for pipe in connected + (entry.pipe.map { [$0] } ?? []) {
                 sendList.wake(pipe.notifyWriter(.leaving))
             }

@@ -4,12 +4,23 @@ import ZMTP
 
 extension SocketType {
     /// Messages go out to peers.
-    var sends: Bool { self != .pull }
+    var sends: Bool { self != .pull && self != .gather && self != .dish }
     /// Messages come in from peers.
-    var receives: Bool { self != .push }
-    /// Queues made by `connect` are kept while the peer is away (28/REQREP, 30/PIPELINE, 31/EXPAIR). ROUTER and REP
-    /// know a peer only once it has said who it is.
-    var keepsQueueWhileAway: Bool { self == .push || self == .pair || self == .req || self == .dealer }
+    var receives: Bool { self != .push && self != .scatter && self != .radio }
+    /// Queues made by `connect` are kept while the peer is away (28/REQREP, 30/PIPELINE, 31/EXPAIR and their kin).
+    /// Types that name their peers know one only once it has come, unless the connect gave it a name.
+    var keepsQueueWhileAway: Bool {
+        switch self {
+        case .push, .pair, .req, .dealer, .client, .scatter, .channel: true
+        default: false
+        }
+    }
+    /// At most one peer at a time.
+    var hasOnePeer: Bool { self == .pair || self == .channel }
+    /// Peers are known by names, which stand in front of each message.
+    var namesPeers: Bool { self == .router || self == .stream }
+    /// Peers are known by numbers (41/CLIENTSERVER).
+    var numbersPeers: Bool { self == .server || self == .peer }
 }
 
 /// What application threads and loops share of one socket.
@@ -32,14 +43,22 @@ final class SocketCore: @unchecked Sendable {
     /// Chunks of the pipes that the application writes; the sender is its taker.
     let sendPool = ChunkPool()
     let losses = LossCounters()
+    /// RADIO: who wants which group.
+    let groups: GroupTable?
+    /// DISH: the groups it has joined.
+    let joined: JoinedGroups?
     /// The driver of a caller-driven context.
     let callerDriver: CallerDriver?
     /// Whether messages come with frames that the pattern takes off.
     let hasEnvelopes: Bool
     /// Whether a single frame goes to the next peer as it is, on a loop with a thread of its own.
     let isPlainSender: Bool
+    /// Whether connections carry bytes as they are, without ZMTP.
+    let isRaw: Bool
     /// Whether messages are delivered as they come.
     let isPlainReceiver: Bool
+    /// Who waits for peers.
+    let readiness = Readiness()
     /// `open` until `close` or the context's end.
     let phase = Atomic<Phase>(.open)
     let registry = Locked(Registry())
@@ -66,6 +85,8 @@ final class SocketCore: @unchecked Sendable {
             let door: LoopDoor?
             /// The other socket of an inproc connection, and what it calls this one.
             var partner: (core: SocketCore, id: UInt64)?
+            /// The peer has admitted us as well.
+            var isConfirmed = false
         }
         var entries: [Entry] = []
         /// Binds whose address the kernel still holds for us.
@@ -78,6 +99,12 @@ final class SocketCore: @unchecked Sendable {
         struct Listening: Sendable {
             weak var monitor: SocketMonitor?
         }
+        /// SERVER and PEER: the pipe towards each number.
+        var numbers: [UInt32: Pipe] = [:]
+        private var lastNumber = UInt32.random(in: 0...(.max))
+        /// Names that a connect gave to a queue before its peer came, and which queue that is.
+        var reserved: [Frame: Pipe] = [:]
+        var reservations: [ObjectIdentifier: PeerName] = [:]
         /// No event will come any more: no loop holds anything of the socket.
         var isOver = false
         /// Doors of the loops that hold nothing of this closed socket any more.
@@ -85,23 +112,47 @@ final class SocketCore: @unchecked Sendable {
         var undelivered: [(endpoint: String, messages: Int)] = []
         /// Outbound pipes that have ended since the sender's news was last swept.
         var endedPipes = 0
+
+        /// A number that no peer has, never 0.
+        mutating func nextNumber() -> UInt32 {
+            repeat { lastNumber &+= 1 } while lastNumber == 0 || numbers[lastNumber] != nil
+            return lastNumber
+        }
+
+        mutating func unreserve(_ pipe: Pipe) {
+            switch reservations.removeValue(forKey: ObjectIdentifier(pipe)) {
+            case .number(let number): numbers[number] = nil
+            case .routingID(let name): reserved[name] = nil
+            case nil: break
+            }
+        }
+    }
+
+    /// What a connect may call its peer from the start.
+    enum PeerName: Sendable {
+        case routingID(Frame)
+        case number(UInt32)
     }
 
     init(_ context: ContextCore, _ type: SocketType, _ options: SocketOptions) throws(ZeroMQError) {
-        try options.validate()
+        try options.validate(for: type, loops: context.allDoors.count)
         self.context = context
         self.type = type
         self.options = options
+        groups = type == .radio ? GroupTable() : nil
+        joined = type == .dish ? JoinedGroups() : nil
         callerDriver = context.driver.withLock { $0 }
+        isRaw = type == .stream || options.isRouterRaw
         hasEnvelopes = type == .req || type == .rep
-        isPlainSender = (type == .push || type == .dealer || type == .pair) && callerDriver == nil
+        isPlainSender = type.keepsQueueWhileAway && type != .req && callerDriver == nil
         isPlainReceiver = type == .pull || type == .dealer || type == .pair
         sender = .allocate(capacity: 1)
         receiver = .allocate(capacity: 1)
         sender.initialize(
             to: SendSide(
-                losses: losses, alwaysSendsItself: type == .req || type == .rep || callerDriver != nil))
-        receiver.initialize(to: ReceiveSide())
+                losses: losses, alwaysSendsItself: type == .req || type == .rep || callerDriver != nil,
+                crowd: type.isSinglePart ? Crowd(isDirected: type.numbersPeers) : nil))
+        receiver.initialize(to: ReceiveSide(crowd: type.isSinglePart ? Crowd() : nil))
         sendList = sender.pointee.list
         receiveList = receiver.pointee.list
         try context.register(self)
@@ -139,6 +190,7 @@ final class SocketCore: @unchecked Sendable {
         _ = self.phase.compareExchange(expected: .open, desired: phase, ordering: .acquiringAndReleasing)
         sendList.wake(sendList.push(wakeSender.node, .call))
         receiveList.wake(receiveList.push(wakeReceiver.node, .call))
+        readiness.announce()
     }
 
     /// Closes, as the owner of the socket.
@@ -212,7 +264,8 @@ final class SocketCore: @unchecked Sendable {
     func makeOutbound(readerList: ReadyList?, extraMark: Int? = 0) -> Pipe {
         let mark = options.sendHighWaterMark
         return Pipe(
-            mark: mark == 0 ? 0 : extraMark.map { mark + $0 } ?? 0, byteMark: options.sendByteMark, pool: sendPool,
+            mark: mark == 0 ? 0 : extraMark.map { mark + $0 } ?? 0, byteMark: options.sendByteMark,
+            pool: readerList == nil ? inprocPool : sendPool,
             readerList: readerList, writerList: sendList)
     }
 
@@ -230,6 +283,8 @@ final class SocketCore: @unchecked Sendable {
         let socketType: SocketType?
         let identity: [UInt8]
         let properties: [String: [UInt8]]
+        /// Whether we made the connection.
+        let isDialed: Bool
     }
 
     enum Admission {
@@ -246,7 +301,7 @@ final class SocketCore: @unchecked Sendable {
         _ arrival: Arrival, outbound: Pipe?, door: LoopDoor, readerList: ReadyList, makeInbound: (Peer) -> Pipe?
     ) -> Admission {
         admit(
-            arrival, door: door,
+            arrival, door: door, kept: outbound,
             outbound: {
                 if let outbound { return outbound }
                 guard self.type.sends else { return nil }
@@ -261,19 +316,32 @@ final class SocketCore: @unchecked Sendable {
 
     /// Admits the other socket of an inproc connection, whose pipes exist already.
     func admit(_ arrival: Arrival, outbound: Pipe?, inbound: Pipe?) -> Admission {
-        admit(arrival, door: nil, outbound: { outbound }, inbound: { _ in inbound })
+        admit(arrival, door: nil, kept: outbound, outbound: { outbound }, inbound: { _ in inbound })
     }
 
     private func admit(
-        _ arrival: Arrival, door: LoopDoor?, outbound: () -> Pipe?, inbound: (Peer) -> Pipe?
+        _ arrival: Arrival, door: LoopDoor?, kept: Pipe?, outbound: () -> Pipe?, inbound: (Peer) -> Pipe?
     ) -> Admission {
         let id = context.nextID()
         var cut: (LoopDoor?, UInt64)?
         let admission = registry.withLock { registry -> Admission in
-            if type == .pair, !registry.connections.isEmpty { return .refused("PAIR has a peer already") }
+            if type.hasOnePeer, !registry.connections.isEmpty { return .refused("\(type) has a peer already") }
             var name = Frame(arrival.identity)
-            if type == .router {
-                if name.isEmpty {
+            var number: UInt32 = 0
+            let reservation = kept.flatMap { registry.reservations[ObjectIdentifier($0)] }
+            if type.numbersPeers {
+                if case .number(let reserved) = reservation {
+                    number = reserved
+                } else {
+                    number = registry.nextNumber()
+                }
+            }
+            if type.namesPeers {
+                if case .routingID(let reserved) = reservation {
+                    name = reserved
+                } else if registry.reserved[name] != nil {
+                    return .refused("the identity \(name) is that of a connect")
+                } else if name.isEmpty {
                     name = context.makeRoutingID()
                 } else if let taken = registry.routes[name] {
                     guard options.isRouterHandover else { return .refused("the identity \(name) is taken") }
@@ -283,14 +351,18 @@ final class SocketCore: @unchecked Sendable {
             let pipe = outbound()
             let peer = Peer(
                 id: id, endpoint: arrival.endpoint, address: arrival.address, socketType: arrival.socketType,
-                routingID: name, properties: arrival.properties, outbound: pipe)
+                routingID: name, number: number, properties: arrival.properties, isDialed: arrival.isDialed,
+                outbound: pipe)
             let connection = Registry.Connection(
                 peer: peer, inbound: inbound(peer), outbound: pipe, door: door)
             registry.connections[id] = connection
-            if type == .router { registry.routes[name] = id }
+            if type.namesPeers { registry.routes[name] = id }
+            if number != 0, let pipe { registry.numbers[number] = pipe }
             return .admitted(connection)
         }
-        if let (door, taken) = cut { door?.post(.cut(self, peer: taken)) }
+        if let (door, taken) = cut {
+            door?.post(.cut(self, peer: taken, .peerRefused("its identity was taken over")))
+        }
         return admission
     }
 
@@ -301,13 +373,20 @@ final class SocketCore: @unchecked Sendable {
             if registry.routes[connection.peer.routingID] == id {
                 registry.routes[connection.peer.routingID] = nil
             }
+            guard let pipe = connection.outbound else { return }
+            groups?.remove(pipe)
+            // The queue of a connect outlives its connections, so its name does; inproc is never connected again.
+            if connection.door == nil { registry.unreserve(pipe) }
+            if registry.reservations[ObjectIdentifier(pipe)] == nil {
+                registry.numbers[connection.peer.number] = nil
+            }
         }
     }
 
     /// The pipe towards the peer of that name (ROUTER).
     func route(_ name: Frame) -> Pipe? {
         registry.withLock { registry in
-            registry.routes[name].flatMap { registry.connections[$0]?.outbound }
+            registry.routes[name].flatMap { registry.connections[$0]?.outbound } ?? registry.reserved[name]
         }
     }
 
@@ -327,10 +406,41 @@ final class SocketCore: @unchecked Sendable {
         if isDue { sendList.sweep([.attached, .ended]) }
     }
 
+    /// The pipe towards the peer of that number (SERVER, PEER).
+    func route(number: UInt32) -> Pipe? { registry.withLock { $0.numbers[number] } }
+
+    /// Names the peer of a connect before it is there.
+    /// - Throws: `invalidOption` if the name is taken.
+    func reserve(_ name: PeerName, for pipe: Pipe) throws(ZeroMQError) {
+        let isFree = registry.withLock { registry in
+            switch name {
+            case .number(let number): registry.numbers[number] = pipe
+            case .routingID(let name):
+                guard registry.routes[name] == nil, registry.reserved[name] == nil else { return false }
+                registry.reserved[name] = pipe
+            }
+            registry.reservations[ObjectIdentifier(pipe)] = name
+            return true
+        }
+        guard isFree else {
+            throw ZeroMQError(.invalidOption, "a peer of this \(type) socket has the routing id \(name) already")
+        }
+    }
+
+    /// The queue of a connect ends: its name, if it has one, leads nowhere any more.
+    func unreserve(_ pipe: Pipe) { registry.withLock { $0.unreserve(pipe) } }
+
     // MARK: Inproc
 
     func pair(_ id: UInt64, with core: SocketCore, _ partner: UInt64) {
         registry.withLock { $0.connections[id]?.partner = (core, partner) }
+    }
+
+    /// The other side of an inproc connection goes.
+    private func partnerLeaves(_ id: UInt64, isClosing: Bool) {
+        let connection = registry.withLock { $0.connections[id] }
+        dismiss(id)
+        if isClosing, let connection { noteDeparture(of: connection.peer, connection.inbound) }
     }
 
     /// Leaves inproc connections.
@@ -345,7 +455,7 @@ final class SocketCore: @unchecked Sendable {
         for (id, connection) in connections {
             dismiss(id)
             if let (core, partner) = connection.partner {
-                core.dismiss(partner)
+                core.partnerLeaves(partner, isClosing: endpoint == nil)
                 core.report(.disconnected(nil), connection.peer.endpoint)
             }
             if endpoint != nil {

@@ -87,11 +87,72 @@ public struct SocketOptions: Sendable {
     /// REQ: marks each request with a number and takes only the reply with that number. Default false.
     public var isRequestCorrelated = false
 
+    /// ROUTER, DEALER, REQ: the first message on each new connection, made or accepted, is an empty one, so that a
+    /// ROUTER at the other end learns of us (PROBE_ROUTER). Default false.
+    public var probesRouter = false
+    /// ROUTER: which changes of peers the application hears of, as an empty message from that peer (ROUTER_NOTIFY).
+    /// Default none.
+    public var routerNotifications: RouterNotifications = []
+    /// Changes of a ROUTER's peers.
+    public struct RouterNotifications: OptionSet, Sendable {
+        /// The number of the C API.
+        public let rawValue: Int
+        /// A set of changes.
+        public init(rawValue: Int) { self.rawValue = rawValue }
+        /// A peer has come; before its first message.
+        public static let connect = RouterNotifications(rawValue: 1)
+        /// A peer has gone, not by our doing; after its last message.
+        public static let disconnect = RouterNotifications(rawValue: 2)
+    }
+    /// ROUTER, DEALER, SERVER, CLIENT, PEER: the first message on each new connection, made or accepted (HELLO_MSG).
+    /// Default nil, none.
+    public var helloMessage: Frame?
+    /// ROUTER, SERVER, PEER: received as the last message of an accepted peer that has gone, not by our doing
+    /// (DISCONNECT_MSG). Default nil, none.
+    public var disconnectMessage: Frame?
+    /// DEALER, CLIENT, PEER: received when a connection that we made is lost; it is made again (HICCUP_MSG). Default
+    /// nil, none.
+    public var hiccupMessage: Frame?
+    /// ROUTER: connections carry bytes without ZMTP, as those of STREAM, which is the better choice (ROUTER_RAW).
+    /// Default false.
+    public var isRouterRaw = false
+    /// STREAM and a raw ROUTER: each connection begins and ends with an empty message (STREAM_NOTIFY). Default true.
+    public var isStreamNotifying = true
+
+    // MARK: Loops
+
+    /// Which loops of the context may serve the socket's connections: bit N stands for loop N, 0 for all; at least one
+    /// of them must exist (AFFINITY). Default 0. Connections go to the allowed ones in turn.
+    public var affinity: UInt64 = 0
+
     /// The defaults.
     public init() {}
 
+    /// Throws `invalidOption` naming the option, its value and its range, or the types that it is for.
+    func validate(for type: SocketType, loops: Int) throws(ZeroMQError) {
+        try validate()
+        func demand(_ isSet: Bool, _ name: String, _ types: [SocketType]) throws(ZeroMQError) {
+            guard !isSet || types.contains(type) else {
+                let names = types.map(\.name).joined(separator: ", ")
+                throw ZeroMQError(.invalidOption, "\(name) is for \(names), not for \(type)")
+            }
+        }
+        try demand(probesRouter, "probesRouter", [.router, .dealer, .req])
+        try demand(!routerNotifications.isEmpty, "routerNotifications", [.router])
+        try demand(isRouterRaw, "isRouterRaw", [.router])
+        try demand(!isStreamNotifying, "isStreamNotifying", [.stream, .router])
+        try demand(helloMessage != nil, "helloMessage", [.router, .dealer, .server, .client, .peer])
+        try demand(disconnectMessage != nil, "disconnectMessage", [.router, .server, .peer])
+        try demand(hiccupMessage != nil, "hiccupMessage", [.dealer, .client, .peer])
+        let all: UInt64 = loops < 64 ? 1 << UInt64(loops) - 1 : .max
+        guard affinity == 0 || affinity & all != 0 else {
+            throw ZeroMQError(
+                .invalidOption, "affinity is \(String(affinity, radix: 2)) in binary, but there are \(loops) loops")
+        }
+    }
+
     /// Throws `invalidOption` naming the option, its value and its range.
-    func validate() throws(ZeroMQError) {
+    private func validate() throws(ZeroMQError) {
         func demand(_ fits: Bool, _ text: @autoclosure () -> String) throws(ZeroMQError) {
             guard fits else { throw ZeroMQError(.invalidOption, text()) }
         }

@@ -39,7 +39,7 @@ extension Socket {
     final func take() -> Message? {
         guard let pipe = next() else { return nil }
         var message = pipe.reader.pointee.takeMessage()
-        if core.type == .router { message.prepend(pipe.peer!.routingID) }
+        if core.type.namesPeers { message.prepend(pipe.peer!.routingID) }
         core.receiver.pointee.finish(pipe)
         return message
     }
@@ -48,7 +48,7 @@ extension Socket {
     /// - Returns: false if there is none.
     final func lend(_ each: (UnsafeRawBufferPointer, Bool) -> Void) -> Bool {
         guard let pipe = next() else { return false }
-        if core.type == .router { pipe.peer!.routingID.withUnsafeBytes { each($0, true) } }
+        if core.type.namesPeers { pipe.peer!.routingID.withUnsafeBytes { each($0, true) } }
         pipe.reader.pointee.lendMessage(each)
         core.receiver.pointee.finish(pipe)
         return true

@@ -56,7 +56,7 @@ extension SocketCore {
         if Task.isCancelled { throw ZeroMQError(.cancelled, "the task was cancelled while it waited to \(verb)") }
     }
 
-    private func timedOut(_ verb: String) -> ZeroMQError {
+    func timedOut(_ verb: String) -> ZeroMQError {
         ZeroMQError(.timedOut, "the \(verb) on this \(type) socket was not done by its deadline")
     }
 }

@@ -35,13 +35,17 @@ final class InprocRegistry: Sendable {
         for each in waiting { Self.join(name, each, to: core) }
     }
 
-    func connect(_ name: String, _ core: SocketCore, endpoint: UInt64) {
+    func connect(
+        _ name: String, _ core: SocketCore, endpoint: UInt64, as peer: SocketCore.PeerName? = nil
+    ) throws(ZeroMQError) {
         // A pipe that will be joined now or later starts without a consumer either way. Its mark has the receiver's
         // room as well if that is known already.
         let known = names.withLock { $0.bound[name] }
         let outbound =
-            core.type.sends && core.type.keepsQueueWhileAway && !core.options.isImmediate
+            core.type.sends && (peer != nil || core.type.keepsQueueWhileAway && !core.options.isImmediate)
             ? core.makeOutbound(readerList: nil, extraMark: known.map(\.inprocMark) ?? 0) : nil
+        core.greet(outbound)
+        if let peer, let outbound { try core.reserve(peer, for: outbound) }
         if let outbound { core.sendList.wake(outbound.notifyWriter(.attached)) }
         let each = Waiting(core: core, endpoint: endpoint, outbound: outbound)
         let binder = names.withLock { names -> SocketCore? in
@@ -66,6 +70,7 @@ final class InprocRegistry: Sendable {
             names.waiting[name] = waiting.filter { $0.endpoint != endpoint }
             return waiting.filter { $0.endpoint == endpoint }.compactMap(\.outbound)
         }
+        for pipe in pipes { core.unreserve(pipe) }
         for pipe in pipes { pipe.writerList.wake(pipe.notifyWriter(.ended)) }
     }
 
@@ -93,16 +98,19 @@ final class InprocRegistry: Sendable {
             connector.report(.handshakeFailed(.incompatibleSocketTypes), text)
             return
         }
-        func arrival(of core: SocketCore) -> SocketCore.Arrival {
+        func arrival(of core: SocketCore, isDialed: Bool) -> SocketCore.Arrival {
             SocketCore.Arrival(
                 endpoint: text, address: nil, socketType: core.type, identity: core.options.routingID.bytes,
-                properties: [:])
+                properties: [:], isDialed: isDialed)
         }
         let forth =
             waiting.outbound
             ?? (connector.type.sends
                 ? connector.makeOutbound(readerList: nil, extraMark: binder.inprocMark) : nil)
         let back = binder.type.sends ? binder.makeOutbound(readerList: nil, extraMark: connector.inprocMark) : nil
+        // Before the writer knows the pipe.
+        binder.greet(back)
+        if waiting.outbound == nil { connector.greet(forth) }
         // A pipe's news comes before its bytes, and before anybody can find the pipe elsewhere.
         if let back { binder.sendList.wake(back.notifyWriter(.attached)) }
         if let forth, waiting.outbound == nil { connector.sendList.wake(forth.notifyWriter(.attached)) }
@@ -111,12 +119,16 @@ final class InprocRegistry: Sendable {
                 if let pipe { pipe.writerList.wake(pipe.notifyWriter(.ended)) }
             }
         }
-        guard case .admitted(let atBinder) = binder.admit(arrival(of: connector), outbound: back, inbound: forth)
+        guard
+            case .admitted(let atBinder) = binder.admit(
+                arrival(of: connector, isDialed: false), outbound: back, inbound: forth)
         else {
             connector.report(.peerRefused("the bound socket takes no further peer"), text)
             return end()
         }
-        guard case .admitted(let atConnector) = connector.admit(arrival(of: binder), outbound: forth, inbound: back)
+        guard
+            case .admitted(let atConnector) = connector.admit(
+                arrival(of: binder, isDialed: true), outbound: forth, inbound: back)
         else {
             binder.dismiss(atBinder.peer.id)
             connector.report(.peerRefused("this socket takes no further peer"), text)
@@ -124,10 +136,16 @@ final class InprocRegistry: Sendable {
         }
         binder.pair(atBinder.peer.id, with: connector, atConnector.peer.id)
         connector.pair(atConnector.peer.id, with: binder, atBinder.peer.id)
+        connector.tellGroups(to: binder, atBinder.peer.id)
+        binder.tellGroups(to: connector, atConnector.peer.id)
+        binder.noteArrival(of: atBinder.peer)
+        connector.noteArrival(of: atConnector.peer)
         forth?.join(binder.receiveList, peer: atBinder.peer)
         back?.join(connector.receiveList, peer: atConnector.peer)
         binder.report(.accepted, text)
         connector.report(.connected, text)
+        binder.confirm(atBinder.peer.id)
+        connector.confirm(atConnector.peer.id)
     }
 }
 
