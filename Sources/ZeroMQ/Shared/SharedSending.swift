@@ -179,7 +179,7 @@ extension SocketCore {
             pipe = chosen
         case .number(let number):
             if sendList.hasNews { sender.pointee.settle() }
-            guard let named = route(number: number) else { return .noRoute }
+            guard let named = route(number: number), sender.pointee.finds(named) else { return .noRoute }
             guard named.writer.pointee.hasRoom() else { return .full }
             pipe = named
         }

@@ -40,7 +40,7 @@ public final class StreamSocket: Socket, SendingSocket, ReceivingSocket, @unchec
                 .invalidMessage, "a STREAM message is a routing id and bytes: two frames, not \(message.count)")
         }
         if core.sendList.hasNews { core.sender.pointee.settle() }
-        guard let pipe = core.route(message[0]) else { return .noRoute }
+        guard let pipe = core.route(message[0]), core.sender.pointee.finds(pipe) else { return .noRoute }
         guard pipe.writer.pointee.hasRoom() else {
             core.sender.pointee.block(pipe)
             return .full
