@@ -152,7 +152,7 @@ final class Dialer {
 
     func pipeArrived() { isConsumer = true }
 
-    var hasUnsent: Bool { (pipe?.queued.messages ?? 0) > 0 }
+    var hasUnsent: Bool { pipe?.isEmpty == false }
 
     // MARK: The end
 

@@ -51,6 +51,8 @@ final class Inflow {
     private var held: [UInt8] = []
     /// Traffic of a type that receives nothing (PUSH): partial frames, bounded by the limits.
     private var ignored: [UInt8] = []
+    /// Of a conflating pipe: how many of the waiting bytes are whole frames that were walked.
+    private var scanned = 0
     private var isOpen = false
     /// Bytes come without ZMTP: each receive is a message.
     private var isRaw = false
@@ -163,7 +165,7 @@ final class Inflow {
             try take(bytes, session, on: loop)
         }
         calm = count < lent.count / 4 ? calm + 1 : 0
-        if count == lent.count, pipe != nil { mode = .hot }
+        if count == lent.count, let pipe, pipe.latest == nil, !isRaw { mode = .hot }
     }
 
     /// One message of what came. It may be the one that reaches the mark; nothing more is received then.
@@ -179,6 +181,7 @@ final class Inflow {
         _ received: UnsafeRawBufferPointer, _ session: Session, on loop: Loop<B>
     ) throws(ZMTPError) {
         guard let pipe else { return try ignore(received, session, on: loop) }
+        if let latest = pipe.latest { return try keepLatest(received, pipe, latest, session, on: loop) }
         var bytes = received
         if let body {
             // From a receive that was not called back in time.
@@ -387,6 +390,36 @@ final class Inflow {
                 return
             }
         }
+    }
+
+    // MARK: Conflation
+
+    /// Walks messages and keeps the last whole one; the bytes of one that is not whole wait.
+    private func keepLatest<B: Backend & ~Copyable>(
+        _ bytes: UnsafeRawBufferPointer, _ pipe: Pipe, _ latest: LatestMessage, _ session: Session, on loop: Loop<B>
+    ) throws(ZMTPError) {
+        ignored.append(contentsOf: bytes)
+        var end = 0
+        walk: while true {
+            let scan = try ignored.withTypedBytes { bytes throws(ZMTPError) in
+                try scanner.scan(bytes, from: scanned, maxMessages: .max)
+            }
+            scanned = scan.consumed
+            if let messageEnd = scan.messageEnd { end = messageEnd }
+            switch scan.stop {
+            case .limit: continue
+            case .command(let range, _):
+                try ignored.withTypedBytes { bytes throws(ZMTPError) in
+                    try session.obey(UnsafeRawBufferPointer(rebasing: bytes[range]), on: loop)
+                }
+            case .needMore: break walk
+            }
+        }
+        let message = ignored.withUnsafeBytes { Message(lastOf: UnsafeRawBufferPointer(rebasing: $0[..<end])) }
+        if !scanner.isInsideMessage { end = scanned }
+        ignored.removeFirst(end)
+        scanned -= end
+        if let message, latest.put(message) { loop.wake(pipe.readerList, pipe.announce(.data)) }
     }
 
     // MARK: The end

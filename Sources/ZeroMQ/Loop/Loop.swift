@@ -287,7 +287,8 @@ final class Loop<B: Backend & ~Copyable> {
         core.unreserve(pipe)
         _ = pipe.reader.pointee.seize()
         pipe.server = nil
-        let (lost, owesWake) = pipe.reader.pointee.skip()
+        let (skipped, owesWake) = pipe.reader.pointee.skip()
+        let lost = skipped + (pipe.latest?.take() == nil ? 0 : 1)
         if owesWake { wake(pipe.writerList, pipe.notifyWriter(.room)) }
         core.lose(lost, reason, endpoint: text)
         if reason == .lingerOver, lost > 0 {

@@ -33,7 +33,7 @@ final class Outflow {
     var hasControl: Bool { !control.isEmpty }
     /// Whether something is in flight or waits to be sent. What is published counts even if its news has not come:
     /// an order may overtake the news of a pipe, since orders have one node in the list for all of them.
-    var hasWork: Bool { isSending || isConsumer || hasControl || (pipe?.queued.messages ?? 0) > 0 }
+    var hasWork: Bool { isSending || isConsumer || hasControl || pipe?.isEmpty == false }
 
     func open(_ pipe: Pipe?, framing: PeerInfo.Framing, isRaw: Bool = false) {
         self.pipe = pipe
@@ -50,6 +50,10 @@ final class Outflow {
             if !isConsumer || pipe!.reader.pointee.isAtBoundary { return sendControl(session, on: loop) }
         }
         guard let pipe, session.phase != .handshaking else { return }
+        if let message = pipe.latest?.take() {
+            control = message.encoded(framing)
+            return sendControl(session, on: loop)
+        }
         share(pipe, session, on: loop)
         guard isConsumer else { return }
         let reader = pipe.reader
@@ -89,7 +93,7 @@ final class Outflow {
         translated = 0
         guard session.phase != .closing else { return }
         if bytes < 0 { return session.end(.disconnected(completion.error), on: loop) }
-        if isControl, session.phase == .finishing, !isConsumer, !hasControl { return session.drained(on: loop) }
+        if isControl, session.phase == .finishing, !hasWork { return session.drained(on: loop) }
         flush(session, on: loop)
     }
 
@@ -97,7 +101,7 @@ final class Outflow {
 
     /// Once the session's own first bytes are out, callers may send too, if the bytes go as they lie in the pipe.
     private func share<B: Backend & ~Copyable>(_ pipe: Pipe, _ session: Session, on loop: Loop<B>) {
-        guard !isShared, !isRaw, framing != .v1, session.phase == .running else { return }
+        guard !isShared, !isRaw, pipe.latest == nil, framing != .v1, session.phase == .running else { return }
         // If it is on its way here it comes with news, and this comes again.
         if !isConsumer { isConsumer = pipe.reader.pointee.seize() }
         guard isConsumer else { return }

@@ -26,6 +26,8 @@ final class Pipe: @unchecked Sendable {
     let writerList: ReadyList
     /// Whom the bytes come from, for pipes that an application consumes; set before the consumer meets the pipe.
     private(set) var peer: Peer?
+    /// Holds the one message of a conflating pipe, through which no bytes go.
+    let latest: LatestMessage?
     /// What the application finds behind the last message of a peer that has gone. Set before `ended` is announced, read
     /// by the consumer that finds it.
     var sequel: Pipe?
@@ -37,6 +39,7 @@ final class Pipe: @unchecked Sendable {
     ///   - start: where positions and counts begin; tests begin near the wrap.
     init(
         mark: Int, byteMark: Int, pool: ChunkPool, readerList: ReadyList?, writerList: ReadyList, peer: Peer? = nil,
+        latest: LatestMessage? = nil,
         startingAt start: (position: UInt64, count: UInt64) = (0, 0)
     ) {
         words = .allocate(capacity: 1)
@@ -47,6 +50,7 @@ final class Pipe: @unchecked Sendable {
         self.readerList = readerList ?? writerList
         self.writerList = writerList
         self.peer = peer
+        self.latest = latest
         let mark = mark == 0 ? PipeWord.countBound : min(mark, PipeWord.countBound)
         words.initialize(to: PipeWords(isIdle: readerList != nil, startingAt: start))
         dataNode.initialize(to: ReadyNode(edge: .data, owner: Unmanaged.passUnretained(self)))
@@ -89,6 +93,9 @@ final class Pipe: @unchecked Sendable {
             Int((data.position &- room.position) & PipeWord.positionMask)
         )
     }
+
+    /// Whether nothing waits in it.
+    var isEmpty: Bool { queued.messages == 0 && latest?.isEmpty != false }
 
     /// Tells the consumer: it owns the consuming side from now on (`publish` answered so), or the writer has ended.
     func announce(_ reason: ReadyReasons) -> Sleeper {

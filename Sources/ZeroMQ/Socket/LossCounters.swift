@@ -18,6 +18,8 @@ public enum LossReason: Int, Sendable, CaseIterable, CustomStringConvertible {
     case notTaken
     /// A type whose messages have one frame: it had several.
     case multipart
+    /// A newer message took its place (`isConflating`).
+    case conflated
 
     /// The reason's name.
     public var description: String {
@@ -30,6 +32,7 @@ public enum LossReason: Int, Sendable, CaseIterable, CustomStringConvertible {
         case .lingerOver: "linger over"
         case .notTaken: "not taken"
         case .multipart: "multipart"
+        case .conflated: "conflated"
         }
     }
 }
@@ -44,6 +47,7 @@ final class LossCounters: Sendable {
     private let lingerOver = Atomic<Int>(0)
     private let notTaken = Atomic<Int>(0)
     private let multipart = Atomic<Int>(0)
+    private let conflated = Atomic<Int>(0)
 
     func add(_ count: Int = 1, _ reason: LossReason) {
         guard count != 0 else { return }
@@ -56,6 +60,7 @@ final class LossCounters: Sendable {
         case .lingerOver: lingerOver.add(count, ordering: .relaxed)
         case .notTaken: notTaken.add(count, ordering: .relaxed)
         case .multipart: multipart.add(count, ordering: .relaxed)
+        case .conflated: conflated.add(count, ordering: .relaxed)
         }
     }
 
@@ -69,6 +74,7 @@ final class LossCounters: Sendable {
         case .lingerOver: lingerOver.load(ordering: .relaxed)
         case .notTaken: notTaken.load(ordering: .relaxed)
         case .multipart: multipart.load(ordering: .relaxed)
+        case .conflated: conflated.load(ordering: .relaxed)
         }
     }
 

@@ -9,6 +9,8 @@ struct ReceiveSide: ~Copyable {
     let list: ReadyList
     private var readable: [Pipe] = []
     private var turn = 0
+    /// Conflating pipes that may hold a message.
+    private var conflating: [Pipe] = []
     /// What follows a pipe whose peer has gone, once it is dry.
     private var sequels: [ObjectIdentifier: Pipe] = [:]
     /// The consuming side of the only readable pipe: the common case, without counting references.
@@ -72,6 +74,18 @@ struct ReceiveSide: ~Copyable {
         return choose() != nil
     }
 
+    /// The newest message of the conflating peer whose turn it is. After `choose` has found none.
+    mutating func takeLatest() -> Message? {
+        while !conflating.isEmpty {
+            let pipe = conflating.removeFirst()
+            // Empty it leaves the turn; the next message brings it back.
+            guard let message = pipe.latest?.take() else { continue }
+            conflating.append(pipe)
+            return message
+        }
+        return nil
+    }
+
     @inline(never)
     private mutating func chooseInTurn() -> Pipe? {
         while !readable.isEmpty {
@@ -111,7 +125,11 @@ struct ReceiveSide: ~Copyable {
         _ = list.take { _, reasons, owner in
             guard let owner else { return }
             let pipe = owner.takeRetainedValue()
-            if reasons.contains(.data) { readable.append(pipe) }
+            if pipe.latest != nil {
+                if !conflating.contains(where: { $0 === pipe }) { conflating.append(pipe) }
+            } else if reasons.contains(.data) {
+                readable.append(pipe)
+            }
             if reasons.contains(.ended) { ended.append(pipe) }
         }
         for pipe in ended {

@@ -29,6 +29,10 @@ public class Socket: @unchecked Sendable {
     /// Puts one single-frame message into a pipe, if a peer can take it. Patterns with something to say override it.
     func offer(_ bytes: UnsafeRawBufferPointer) throws(ZeroMQError) -> SendResult {
         guard let pipe = core.sender.pointee.choose() else { return .full }
+        if let latest = pipe.latest {
+            try core.conflate(Message(Frame(copying: bytes)), in: latest, pipe)
+            return .sent
+        }
         pipe.writer.pointee.put([], bytes)
         try core.commit(pipe)
         return .sent
@@ -37,6 +41,10 @@ public class Socket: @unchecked Sendable {
     /// Puts one message into a pipe, if a peer can take it.
     func offer(_ message: Message) throws(ZeroMQError) -> SendResult {
         guard let pipe = core.sender.pointee.choose() else { return .full }
+        if let latest = pipe.latest {
+            try core.conflate(message, in: latest, pipe)
+            return .sent
+        }
         pipe.put(message, from: 0)
         try core.commit(pipe)
         return .sent

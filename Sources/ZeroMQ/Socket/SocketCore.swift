@@ -144,7 +144,7 @@ final class SocketCore: @unchecked Sendable {
         callerDriver = context.driver.withLock { $0 }
         isRaw = type == .stream || options.isRouterRaw
         hasEnvelopes = type == .req || type == .rep
-        isPlainSender = type.keepsQueueWhileAway && type != .req && callerDriver == nil
+        isPlainSender = type.keepsQueueWhileAway && type != .req && callerDriver == nil && !options.isConflating
         isPlainReceiver = type == .pull || type == .dealer || type == .pair
         sender = .allocate(capacity: 1)
         receiver = .allocate(capacity: 1)
@@ -266,14 +266,14 @@ final class SocketCore: @unchecked Sendable {
         return Pipe(
             mark: mark == 0 ? 0 : extraMark.map { mark + $0 } ?? 0, byteMark: options.sendByteMark,
             pool: readerList == nil ? inprocPool : sendPool,
-            readerList: readerList, writerList: sendList)
+            readerList: readerList, writerList: sendList, latest: makeLatest())
     }
 
     /// A pipe that a loop writes and the application consumes.
     func makeInbound(pool: ChunkPool, writerList: ReadyList, peer: Peer) -> Pipe {
         Pipe(
             mark: options.receiveHighWaterMark, byteMark: options.receiveByteMark, pool: pool,
-            readerList: receiveList, writerList: writerList, peer: peer)
+            readerList: receiveList, writerList: writerList, peer: peer, latest: makeLatest())
     }
 
     /// What the handshake found, for admission.

@@ -87,6 +87,9 @@ public struct SocketOptions: Sendable {
     /// REQ: marks each request with a number and takes only the reply with that number. Default false.
     public var isRequestCorrelated = false
 
+    /// PUSH, PULL, DEALER, PUB, SUB: of the messages that wait for a peer, or from one, only the newest is kept
+    /// (CONFLATE); the marks mean nothing then. What is replaced on its way out is counted as conflated. Default false.
+    public var isConflating = false
     /// ROUTER, DEALER, REQ: the first message on each new connection, made or accepted, is an empty one, so that a
     /// ROUTER at the other end learns of us (PROBE_ROUTER). Default false.
     public var probesRouter = false
@@ -137,6 +140,7 @@ public struct SocketOptions: Sendable {
                 throw ZeroMQError(.invalidOption, "\(name) is for \(names), not for \(type)")
             }
         }
+        try demand(isConflating, "isConflating", [.push, .pull, .dealer, .pub, .sub])
         try demand(probesRouter, "probesRouter", [.router, .dealer, .req])
         try demand(!routerNotifications.isEmpty, "routerNotifications", [.router])
         try demand(isRouterRaw, "isRouterRaw", [.router])

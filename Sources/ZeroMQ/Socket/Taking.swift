@@ -37,7 +37,7 @@ extension Socket {
 
     /// The next message of the pipe whose turn it is.
     final func take() -> Message? {
-        guard let pipe = next() else { return nil }
+        guard let pipe = next() else { return core.receiver.pointee.takeLatest() }
         var message = pipe.reader.pointee.takeMessage()
         if core.type.namesPeers { message.prepend(pipe.peer!.routingID) }
         core.receiver.pointee.finish(pipe)
@@ -47,7 +47,13 @@ extension Socket {
     /// Lends the frames of the next message of the pipe whose turn it is.
     /// - Returns: false if there is none.
     final func lend(_ each: (UnsafeRawBufferPointer, Bool) -> Void) -> Bool {
-        guard let pipe = next() else { return false }
+        guard let pipe = next() else {
+            guard let message = core.receiver.pointee.takeLatest() else { return false }
+            for index in 0..<message.count {
+                message[index].withUnsafeBytes { each($0, index < message.count - 1) }
+            }
+            return true
+        }
         if core.type.namesPeers { pipe.peer!.routingID.withUnsafeBytes { each($0, true) } }
         pipe.reader.pointee.lendMessage(each)
         core.receiver.pointee.finish(pipe)

@@ -5,6 +5,8 @@ import ZMTP
 public final class RequestSocket: Socket, SendingSocket, ReceivingSocket, @unchecked Sendable {
     /// The peer that was asked, nil while no request is open.
     private var asked: Pipe?
+    /// Whether requests have numbers: by option, and from the first `request` on.
+    private var isCorrelating = false
     private var number = UInt32.random(in: 0...(.max))
 
     /// A socket of the context.
@@ -30,7 +32,7 @@ public final class RequestSocket: Socket, SendingSocket, ReceivingSocket, @unche
             throw ZeroMQError(.wrongState, "this REQ socket waits for a reply: receive it before the next request")
         }
         guard let pipe = core.sender.pointee.choose() else { return nil }
-        if core.options.isRequestCorrelated {
+        if core.options.isRequestCorrelated || isCorrelating {
             number &+= 1
             withUnsafeBytes(of: number) { pipe.writer.pointee.put(.more, $0) }
         }
@@ -44,6 +46,22 @@ public final class RequestSocket: Socket, SendingSocket, ReceivingSocket, @unche
         return .sent
     }
 
+    // MARK: Requests in one call
+
+    func checkNoneIsOpen() throws(ZeroMQError) {
+        guard asked == nil || core.options.isRequestRelaxed else {
+            throw ZeroMQError(.wrongState, "this REQ socket waits for a reply: receive it before the next request")
+        }
+    }
+
+    func beginAttempt() {
+        isCorrelating = true
+        asked = nil
+    }
+
+    /// The open request is forgotten; its answer will not have the number of the next one.
+    func giveUp() { asked = nil }
+
     override func checkReceive() throws(ZeroMQError) {
         guard asked != nil else {
             throw ZeroMQError(.wrongState, "this REQ socket has no open request: send one before receiving")
@@ -55,7 +73,7 @@ public final class RequestSocket: Socket, SendingSocket, ReceivingSocket, @unche
         let reader = pipe.reader
         var isAnswer = pipe.peer?.outbound === asked
         var frame = reader.pointee.next()
-        if core.options.isRequestCorrelated, isAnswer {
+        if core.options.isRequestCorrelated || isCorrelating, isAnswer {
             isAnswer = frame.hasMore && withUnsafeBytes(of: number) { $0.elementsEqual(frame.body) }
             if isAnswer { frame = reader.pointee.next() }
         }
