@@ -35,6 +35,8 @@ final class Session {
     /// The handle is to be closed when the caller that may be sending on it has handed the pipe over.
     private var closesOnArrival = false
     let inflow = Inflow()
+    /// Heartbeats, where there are any.
+    var pulse: Pulse?
     let outflow = Outflow()
 
     init(
@@ -134,6 +136,7 @@ final class Session {
                 dialer.isConsumer = false
             }
             core.report(.handshakeSucceeded, text, peer: address)
+            startPulse(info, on: loop)
         }
     }
 
@@ -153,7 +156,8 @@ final class Session {
     func obey<B: Backend & ~Copyable>(_ body: UnsafeRawBufferPointer, on loop: Loop<B>) throws(ZMTPError) {
         let command = try Command(parsing: body)
         switch command.name {
-        case .ping: try answer(command, body)
+        case .ping: try answer(command, body, on: loop)
+        case .pong: notePong(UnsafeRawBufferPointer(rebasing: body[try command.pongContext()]))
         case .error: throw .refusedByPeer
         // The mechanism has had it: a handshake is not begun again (37/ZMTP, Formal Grammar).
         case .ready: throw .unexpectedCommand
@@ -161,15 +165,20 @@ final class Session {
         }
     }
 
-    /// Answers a PING that stands behind messages that wait at the mark.
+    /// Answers a PING, or takes a PONG, that stands behind messages that wait at the mark.
     /// - Returns: false for other commands, and for a broken one: their turn comes.
-    func answerAhead(_ body: UnsafeRawBufferPointer) -> Bool {
-        guard let command = try? Command(parsing: body), command.name == .ping else { return false }
-        return (try? answer(command, body)) != nil
+    func answerAhead<B: Backend & ~Copyable>(_ body: UnsafeRawBufferPointer, on loop: Loop<B>) -> Bool {
+        guard let command = try? Command(parsing: body), command.name == .ping || command.name == .pong else {
+            return false
+        }
+        return (try? obey(body, on: loop)) != nil
     }
 
-    private func answer(_ command: Command, _ body: UnsafeRawBufferPointer) throws(ZMTPError) {
-        let (_, context) = try command.ping(in: body)
+    private func answer<B: Backend & ~Copyable>(
+        _ command: Command, _ body: UnsafeRawBufferPointer, on loop: Loop<B>
+    ) throws(ZMTPError) {
+        let (ttl, context) = try command.ping(in: body)
+        notePing(ttl: ttl, on: loop)
         // A flood of PINGs meets a peer that does not read: answer only while few answers wait.
         guard outflow.control.count < Outflow.controlBound else { return }
         Command.appendPong(context: body[context], to: &outflow.control)
@@ -184,6 +193,7 @@ final class Session {
             if dialer?.hasUnsent != true { end(.closed, on: loop) }
         case .running:
             phase = .finishing
+            pausePulse()
             // A caller may be sending what it published: then the pipe comes, and `drained` with it.
             guard outflow.ownsConnection() else { return }
             outflow.flush(self, on: loop)
@@ -209,6 +219,8 @@ final class Session {
         phase = .closing
         loop.cancelTimer(handshakeTimer)
         handshakeTimer = nil
+        if let pulse { loop.forget(pulse) }
+        pulse = nil
         core.lose(inflow.unpublished, .cutShort, endpoint: text)
         closesOnArrival = !outflow.ownsConnection()
         if !closesOnArrival { loop.backend.close(handle) }

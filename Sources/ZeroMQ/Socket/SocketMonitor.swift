@@ -27,6 +27,8 @@ public struct SocketEvent: Sendable, CustomStringConvertible {
         case protocolViolation(ZMTPError)
         /// The peer did not finish its handshake in time.
         case handshakeTimedOut
+        /// The peer was silent for longer than heartbeats allow; its connection was cut.
+        case heartbeatTimedOut
         /// A second peer came to a socket that takes one, or one with an identity that is taken.
         case peerRefused(String)
         /// The listener or the attempts to connect ended, on request.
