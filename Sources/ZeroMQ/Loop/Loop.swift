@@ -263,7 +263,7 @@ final class Loop<B: Backend & ~Copyable> {
             let handle = try backend.adopt(descriptor)
             startSession(core, endpoint: endpoint, text: text, handle, address, dialer: dialer)
         } catch {
-            core.report(.disconnected(SystemError(code: error.errno)), text)
+            core.report(.disconnected(SystemError(code: error.errno)), EventPlace(endpoint: text, isBound: true))
         }
     }
 

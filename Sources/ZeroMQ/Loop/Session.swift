@@ -34,6 +34,8 @@ final class Session {
     private var isAbandoned = false
     /// The handle is to be closed when the caller that may be sending on it has handed the pipe over.
     private var closesOnArrival = false
+    /// The descriptor, for events.
+    private var number: Int32 = -1
     let inflow = Inflow()
     /// Heartbeats, where there are any.
     var pulse: Pulse?
@@ -56,6 +58,7 @@ final class Session {
     // MARK: Life
 
     func start<B: Backend & ~Copyable>(on loop: Loop<B>) {
+        number = loop.backend.descriptor(of: handle)
         handshakeTimer = loop.startTimer(after: core.options.handshakeTimeout, .handshake(self))
         outflow.control.append(contentsOf: handshake.start())
         outflow.flush(self, on: loop)
@@ -66,7 +69,9 @@ final class Session {
         switch completion.token.purpose {
         case .receive: inflow.received(completion, self, on: loop)
         case .send: outflow.sent(completion, self, on: loop)
-        case .close: closed(on: loop)
+        case .close:
+            if let error = completion.error { report(.closeFailed(error)) }
+            closed(on: loop)
         default: break
         }
     }
@@ -97,7 +102,7 @@ final class Session {
             outflow.control.append(contentsOf: handshake.takeOutput())
         } catch {
             // A last ERROR may tell the peer why; the connection ends once that has gone.
-            farewell = .handshakeFailed(error)
+            farewell = refusal ?? .handshakeFailed(error)
             phase = .finishing
             outflow.control.append(contentsOf: handshake.takeOutput())
             outflow.flush(self, on: loop)
@@ -116,7 +121,8 @@ final class Session {
         handshakeTimer = nil
         let arrival = SocketCore.Arrival(
             endpoint: text, address: address, socketType: info.socketType, identity: info.identity,
-            properties: Dictionary(info.metadata.properties.map { ($0.name, $0.value) }) { first, _ in first })
+            properties: Dictionary(info.metadata.properties.map { ($0.name, $0.value) }) { first, _ in first },
+            isBound: dialer == nil)
         let admission = core.admit(
             arrival, outbound: dialer?.pipe, door: loop.door, readerList: loop.door.list,
             makeInbound: { core.makeInbound(pool: loop.pool, writerList: loop.door.list, peer: $0) })
@@ -135,7 +141,7 @@ final class Session {
                 outflow.isConsumer = true
                 dialer.isConsumer = false
             }
-            core.report(.handshakeSucceeded, text, peer: address)
+            report(.handshakeSucceeded)
             startPulse(info, on: loop)
         }
     }
@@ -216,16 +222,46 @@ final class Session {
     /// Ends the connection for the reason given. Further completions only free what they hold.
     func end<B: Backend & ~Copyable>(_ reason: SocketEvent.Kind, on loop: Loop<B>) {
         guard phase != .closing else { return }
+        // A connection may break while the last words to a peer that failed its handshake are sent.
+        let reason = phase == .finishing && farewell != .closed ? farewell : reason
+        let wasHandshaking = phase == .handshaking
         phase = .closing
         loop.cancelTimer(handshakeTimer)
         handshakeTimer = nil
         if let pulse { loop.forget(pulse) }
         pulse = nil
         core.lose(inflow.unpublished, .cutShort, endpoint: text)
+        tell(reason, wasHandshaking)
         closesOnArrival = !outflow.ownsConnection()
         if !closesOnArrival { loop.backend.close(handle) }
         dialer?.noteEnd(reason)
-        if case .closed = reason {} else { core.report(reason, text, peer: address) }
+    }
+
+    /// What went wrong, then the end, as long as the descriptor is open. An end on request is no news.
+    private func tell(_ reason: SocketEvent.Kind, _ wasHandshaking: Bool) {
+        switch reason {
+        case .closed: return
+        case .disconnected(let error):
+            if wasHandshaking { report(.handshakeBroken(error)) }
+            report(reason)
+        default:
+            report(reason)
+            report(.disconnected(nil))
+        }
+    }
+
+    /// The peer's ERROR, where it is the verdict of an authenticator: a status of 27/ZAP, as the reference sends it.
+    private var refusal: SocketEvent.Kind? {
+        guard let reason = handshake.peerReason, ["300", "400", "500"].contains(reason) else { return nil }
+        return Int(reason).map { .authenticationFailed(status: $0) }
+    }
+
+    private func report(_ kind: SocketEvent.Kind) {
+        core.report(
+            kind,
+            EventPlace(
+                endpoint: text, peer: address, descriptor: number, isBound: dialer == nil,
+                detail: kind == .handshakeFailed(.refusedByPeer) ? handshake.peerReason : nil))
     }
 
     /// Nothing is in flight any more.

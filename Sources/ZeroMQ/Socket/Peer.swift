@@ -16,6 +16,8 @@ public final class Peer: Sendable {
     public let routingID: Frame
     /// Properties of its READY command, beside the ones above.
     public let properties: [String: [UInt8]]
+    /// Whether `endpoint` was bound here; else it was connected.
+    let isBound: Bool
     /// The pipe towards the peer, for types that answer.
     let outbound: Pipe?
     /// The last round trip of a heartbeat in nanoseconds; 0 before the first. Measured by the loop.
@@ -23,7 +25,7 @@ public final class Peer: Sendable {
 
     init(
         id: UInt64, endpoint: String, address: SocketAddress?, socketType: SocketType?, routingID: Frame,
-        properties: [String: [UInt8]] = [:], outbound: Pipe?
+        properties: [String: [UInt8]] = [:], isBound: Bool = false, outbound: Pipe?
     ) {
         self.id = id
         self.endpoint = endpoint
@@ -31,6 +33,7 @@ public final class Peer: Sendable {
         self.socketType = socketType
         self.routingID = routingID
         self.properties = properties
+        self.isBound = isBound
         self.outbound = outbound
     }
 }

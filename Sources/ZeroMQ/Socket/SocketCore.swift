@@ -177,12 +177,14 @@ final class SocketCore: @unchecked Sendable {
 
     func forgetMonitor(_ id: ObjectIdentifier) { registry.withLock { $0.monitors[id] = nil } }
 
-    func report(_ kind: SocketEvent.Kind, _ endpoint: String, peer: SocketAddress? = nil) {
+    func report(_ kind: SocketEvent.Kind, _ endpoint: String) { report(kind, EventPlace(endpoint: endpoint)) }
+
+    func report(_ kind: SocketEvent.Kind, _ place: EventPlace) {
         // Held beyond the lock: the last reference to a monitor takes the lock.
         let monitors = registry.withLock { $0.monitors.values.compactMap(\.monitor) }
-        context.log(type, kind, endpoint, peer)
+        context.log(type, kind, place.endpoint, place.peer)
         guard !monitors.isEmpty else { return }
-        let event = SocketEvent(kind: kind, endpoint: endpoint, peer: peer)
+        let event = SocketEvent(kind, place)
         for monitor in monitors { monitor.report(event) }
     }
 
@@ -230,6 +232,7 @@ final class SocketCore: @unchecked Sendable {
         let socketType: SocketType?
         let identity: [UInt8]
         let properties: [String: [UInt8]]
+        var isBound = false
     }
 
     enum Admission {
@@ -283,7 +286,7 @@ final class SocketCore: @unchecked Sendable {
             let pipe = outbound()
             let peer = Peer(
                 id: id, endpoint: arrival.endpoint, address: arrival.address, socketType: arrival.socketType,
-                routingID: name, properties: arrival.properties, outbound: pipe)
+                routingID: name, properties: arrival.properties, isBound: arrival.isBound, outbound: pipe)
             let connection = Registry.Connection(
                 peer: peer, inbound: inbound(peer), outbound: pipe, door: door)
             registry.connections[id] = connection
