@@ -121,4 +121,85 @@ struct HeartbeatTests {
             #expect(try peer.ask(.init(do: "event", on: name, name: "DISCONNECTED")).event == "DISCONNECTED")
         }
     }
+
+    @Test(
+        "libzmq answers our PINGs: the connection stays and its round trip is known",
+        arguments: Ours.backends, [SocketType.pull, .push, .rep])
+    func ours(backend: BackendKind, ours: SocketType) async throws {
+        let context = try Ours.context(on: backend)
+        defer { context.close() }
+        let peer = try PythonPeer()
+        let socket = try Ours.socket(ours, context) {
+            $0.heartbeatInterval = .milliseconds(5)
+            $0.heartbeatTimeout = .seconds(10)
+            $0.heartbeatTimeToLive = .seconds(10)
+            $0.heartbeatContext = "twelve bytes"
+        }
+        let monitor = socket.monitor()
+        try peer.socket("peer", ours == .pull ? "PUSH" : ours == .push ? "PULL" : "REQ")
+        try peer.connect("peer", socket.bind("tcp://127.0.0.1:*"))
+        try await monitor.handshake()
+        while socket.statistics.peers[0].roundTrip == nil { await Task.yield() }
+        while let event = monitor.poll() { Issue.record("the connection changed: \(event)") }
+    }
+
+    @Test(
+        "A stock peer that freezes is given up: by our PINGs, and by the time-to-live that it sent",
+        arguments: Ours.backends, [true, false])
+    func frozenPeer(backend: BackendKind, byOurPings: Bool) async throws {
+        let context = try Ours.context(on: backend)
+        defer { context.close() }
+        let peer = try PythonPeer()
+        let pull = try Ours.socket(.pull, context) {
+            guard byOurPings else { return }
+            $0.heartbeatInterval = .milliseconds(20)
+            $0.heartbeatTimeout = .milliseconds(400)
+        }
+        let monitor = pull.monitor()
+        try peer.socket("push", "PUSH", byOurPings ? [:] : ["HEARTBEAT_IVL": 20, "HEARTBEAT_TTL": 400])
+        // The relay lives in the peer's process, and freezes with it.
+        let relay =
+            try peer.ask(.init(do: "relay", on: "relay", endpoint: pull.bind("tcp://127.0.0.1:*"))).endpoint ?? ""
+        try peer.connect("push", relay)
+        try await monitor.handshake()
+        try peer.send("push", [.text("before")])
+        #expect(try pull.take() == "before")
+        // A PING has come, and with it the time-to-live, where there is one.
+        try peer.ask(.init(do: "relay-count", on: "relay", count: 1, text: byOurPings ? "\u{4}PING" : "\u{4}PONG"))
+        peer.freeze()
+        try await monitor.first { $0 == .heartbeatTimedOut }
+        // Once it goes on it finds its connection gone, and makes another.
+        peer.thaw()
+        try await monitor.handshake()
+        try peer.send("push", [.text("after")])
+        #expect(try pull.take() == "after")
+    }
+
+    @Test(
+        "A stock peer gives us up when we freeze: by its PINGs, and by the time-to-live that we sent",
+        arguments: Ours.backends, [true, false])
+    func weFreeze(backend: BackendKind, byItsPings: Bool) throws {
+        // A caller-driven context whose caller does not call: from outside a frozen process.
+        let context = try Ours.callerDriven(on: backend)
+        defer { context.close(timeout: .zero) }
+        let peer = try PythonPeer()
+        let push = try Ours.socket(.push, context) {
+            guard !byItsPings else { return }
+            $0.heartbeatInterval = .milliseconds(20)
+            $0.heartbeatTimeout = .seconds(10)
+            $0.heartbeatTimeToLive = .milliseconds(400)
+        }
+        try peer.socket("pull", "PULL", byItsPings ? ["HEARTBEAT_IVL": 20, "HEARTBEAT_TIMEOUT": 400] : [:])
+        try peer.monitor("pull")
+        try push.connect(peer.bind("pull", "tcp://127.0.0.1:*"))
+        try push.put("before")
+        while push.statistics.peers.isEmpty || push.statistics.messagesToSend > 0 {
+            try context.run(until: .after(.milliseconds(1)))
+        }
+        // Half a second in which both sides live on heartbeats alone.
+        try context.run(until: .after(.milliseconds(500)))
+        #expect(try peer.receive("pull").count == 1)
+        let answer = try peer.await("DISCONNECTED", on: "pull")
+        #expect(answer.skipped?.contains("HANDSHAKE_SUCCEEDED") == true)
+    }
 }

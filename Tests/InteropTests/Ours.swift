@@ -30,6 +30,10 @@ enum Ours {
         return context
     }
 
+    static func callerDriven(on backend: BackendKind) throws -> Context {
+        try Context(backend: choice(backend), mode: .callerDriven)
+    }
+
     private static func choice(_ backend: BackendKind) -> BackendChoice {
         switch backend {
         case .ioUring: .ioUring

@@ -67,6 +67,12 @@ final class PythonPeer {
         try child.finish(within: timeout).ending
     }
 
+    /// Stops the process in its tracks (SIGSTOP); its kernel goes on acknowledging what comes.
+    func freeze() { kill(child.pid, SIGSTOP) }
+
+    /// Lets it go on.
+    func thaw() { kill(child.pid, SIGCONT) }
+
     /// Ends it at once, as a crash would.
     func crash(status: Int32 = 1) throws -> ChildProcess.Ending {
         try begin(Request(do: "exit", status: status))

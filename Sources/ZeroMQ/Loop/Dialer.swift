@@ -24,6 +24,8 @@ final class Dialer {
     private(set) var isFinishing = false
     private var failures = 0
     private var handle: Handle?
+    /// The descriptor of the attempt, and where it goes: for events.
+    private var place: EventPlace
     private var timer: Token?
     private var isRefused = false
 
@@ -32,6 +34,7 @@ final class Dialer {
         self.endpoint = endpoint
         self.target = target
         text = target.description
+        place = EventPlace(endpoint: text)
         self.pipe = pipe
         pipe?.server = .dialer(self)
     }
@@ -61,24 +64,26 @@ final class Dialer {
     }
 
     private func connect<B: Backend & ~Copyable>(_ address: SocketAddress?, on loop: Loop<B>) {
-        guard let address else { return pause(on: loop) }
+        place = EventPlace(endpoint: text, peer: address)
+        guard let address else { return pause(.connectFailed(nil), on: loop) }
         do throws(ProactorError) {
             let handle = try loop.backend.adopt(Descriptor.stream(for: address))
             self.handle = handle
             loop.own(handle, .dialer(self))
+            place.descriptor = loop.backend.descriptor(of: handle)
             Transport.configure(loop.backend.descriptor(of: handle), address, core.options)
             phase = .connecting
             loop.backend.connect(handle, to: address)
             if let timeout = core.options.connectTimeout { timer = loop.startTimer(after: timeout, .attempt(self)) }
-            if failures == 0 { core.report(.connectDelayed, text, peer: address) }
+            core.report(.connectDelayed, place)
         } catch {
-            pause(on: loop)
+            pause(.connectFailed(SystemError(code: error.errno)), on: loop)
         }
     }
 
     func attemptTimedOut<B: Backend & ~Copyable>(on loop: Loop<B>) {
         timer = nil
-        if phase == .connecting { fail(on: loop) }
+        if phase == .connecting { fail(.timedOut, on: loop) }
     }
 
     func complete<B: Backend & ~Copyable>(_ completion: Completion, on loop: Loop<B>) {
@@ -86,23 +91,25 @@ final class Dialer {
         case .connect where phase == .connecting:
             loop.cancelTimer(timer)
             timer = nil
-            guard completion.result >= 0, let handle else { return fail(on: loop) }
+            guard completion.result >= 0, let handle else { return fail(completion.error, on: loop) }
             phase = .connected
             self.handle = nil
             let address = Descriptor.peerAddress(of: loop.backend.descriptor(of: handle))
-            core.report(.connected, text, peer: address)
+            core.report(.connected, EventPlace(endpoint: text, peer: address, descriptor: place.descriptor))
             loop.startSession(core, endpoint: endpoint, text: text, handle, address, dialer: self)
         case .close:
             if let handle { loop.disown(handle) }
             handle = nil
+            if let error = completion.error { core.report(.closeFailed(error), place) }
             guard phase == .failing else { return endNow(on: loop) }
             pause(on: loop)
         default: break
         }
     }
 
-    private func fail<B: Backend & ~Copyable>(on loop: Loop<B>) {
+    private func fail<B: Backend & ~Copyable>(_ error: SystemError?, on loop: Loop<B>) {
         phase = .failing
+        core.report(.connectFailed(error), place)
         if let handle { loop.backend.close(handle) }
     }
 
@@ -116,6 +123,8 @@ final class Dialer {
     func noteEnd(_ reason: SocketEvent.Kind) {
         switch reason {
         case .handshakeFailed: isRefused = true
+        // 300 is a refusal for now (27/ZAP).
+        case .authenticationFailed(let status): isRefused = status != 300
         default: break
         }
     }
@@ -130,7 +139,8 @@ final class Dialer {
         pause(on: loop)
     }
 
-    private func pause<B: Backend & ~Copyable>(on loop: Loop<B>) {
+    private func pause<B: Backend & ~Copyable>(_ failure: SocketEvent.Kind? = nil, on loop: Loop<B>) {
+        if let failure { core.report(failure, EventPlace(endpoint: text, peer: place.peer)) }
         if isFinishing, !hasUnsent { return endNow(on: loop) }
         phase = .pausing
         let span = nextPause()

@@ -36,7 +36,7 @@ final class Inflow {
     private var isRecalled = false
     private var calm = 0
     /// The application is behind by the whole mark: what is filled waits.
-    private var isPaused = false
+    private(set) var isPaused = false
     private var lookahead: Lookahead?
     /// The connection ended meanwhile: told when what waits has been delivered.
     private var pendingEnd: SocketEvent.Kind?
@@ -127,6 +127,7 @@ final class Inflow {
             }
             return
         }
+        session.noteLife()
         do throws(ZMTPError) {
             switch completion.flags.contains(.buffer) ? .quiet : mode {
             case .quiet: try takeLent(completion, count, session, on: loop)
@@ -199,7 +200,7 @@ final class Inflow {
             behind: filled, minimum: bytes.count, chunk: isPaused || size > Self.bodyThreshold ? size * 2 : size)
         space.copyMemory(from: bytes)
         filled += bytes.count
-        if isPaused { return lookAhead(session) }
+        if isPaused { return lookAhead(session, on: loop) }
         try walk(session, on: loop)
         if filled == 0, !scanner.isInsideMessage, !isPaused { pipe.writer.pointee.letGo() }
     }
@@ -230,8 +231,8 @@ final class Inflow {
         while filled > 0 {
             guard writer.pointee.hasRoom() else {
                 if writer.pointee.waitForRoom() {
-                    isPaused = true
-                    return lookAhead(session)
+                    pause(session)
+                    return lookAhead(session, on: loop)
                 }
                 continue
             }
@@ -298,10 +299,16 @@ final class Inflow {
             return session.end(.protocolViolation(error), on: loop)
         }
         if !isPaused, let pendingEnd { return session.end(pendingEnd, on: loop) }
+        if !isPaused { session.resumePulse(on: loop) }
         goOn(session, on: loop)
     }
 
     // MARK: At the mark
+
+    private func pause(_ session: Session) {
+        isPaused = true
+        session.pausePulse()
+    }
 
     /// Whether receiving goes on at the mark. Commands are of ZMTP 3; a large body has nothing behind it yet.
     private var looksAhead: Bool {
@@ -309,12 +316,12 @@ final class Inflow {
         return filled < min(Self.aheadBound, pipe.writer.pointee.byteMark)
     }
 
-    private func lookAhead(_ session: Session) {
+    private func lookAhead<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
         guard let pipe, decoder == nil else { return }
         var ahead = lookahead ?? Lookahead(scanner)
         filled = ahead.look(
             at: UnsafeMutableRawBufferPointer(start: pipe.writer.pointee.cursor, count: filled),
-            answer: session.answerAhead)
+            answer: { session.answerAhead($0, on: loop) })
         lookahead = ahead
     }
 
@@ -344,10 +351,7 @@ final class Inflow {
         let header = body.header
         if !header.flags.contains(.command), !header.flags.contains(.more), !pipe.writer.pointee.hasRoom() {
             // A message beyond the mark stays with the session until there is room.
-            if pipe.writer.pointee.waitForRoom() {
-                isPaused = true
-                return
-            }
+            if pipe.writer.pointee.waitForRoom() { return pause(session) }
         }
         self.body = nil
         let ends = try scanner.acceptBody(flags: header.flags, bodyCount: header.bodyCount)

@@ -7,6 +7,7 @@ final class Listener {
     let endpoint: UInt64
     let text: String
     private var handle: Handle?
+    private var number: Int32 = -1
     private var isClosing = false
 
     init(_ core: SocketCore, endpoint: UInt64, text: String) {
@@ -23,10 +24,11 @@ final class Listener {
             self.handle = handle
             loop.own(handle, .listener(self))
             loop.backend.accept(handle, multishot: true)
-            core.report(.listening, text)
+            number = loop.backend.descriptor(of: handle)
+            core.report(.listening, place)
             return true
         } catch {
-            core.report(.acceptFailed(SystemError(code: error.errno)), text)
+            core.report(.acceptFailed(SystemError(code: error.errno)), place)
             Transport.cleanUp(text)
             core.released(endpoint)
             return false
@@ -41,7 +43,8 @@ final class Listener {
             self.handle = nil
             // Now, not earlier: who sees this may bind the address again.
             core.released(endpoint)
-            core.report(.closed, text)
+            if let error = completion.error { core.report(.closeFailed(error), place) }
+            core.report(.closed, place)
             loop.ended(self, handle)
         default: break
         }
@@ -50,14 +53,18 @@ final class Listener {
     private func accepted<B: Backend & ~Copyable>(_ completion: Completion, on loop: Loop<B>) {
         if let error = completion.error {
             guard !isClosing else { return }
-            core.report(.acceptFailed(error), text)
+            core.report(.acceptFailed(error), place)
             // A multishot accept may end at any time; the owner starts it again (law 1).
             if !completion.hasMore, let handle { loop.backend.accept(handle, multishot: true) }
             return
         }
         let descriptor = completion.takeDescriptor()
         guard !isClosing else { return }
-        core.report(.accepted, text, peer: Descriptor.peerAddress(of: descriptor.number))
+        core.report(
+            .accepted,
+            EventPlace(
+                endpoint: text, peer: Descriptor.peerAddress(of: descriptor.number), descriptor: descriptor.number,
+                isBound: true))
         let door = core.context.nextDoor(core.options.affinity)
         if door === loop.door {
             loop.startSession(core, endpoint: endpoint, text: text, descriptor, dialer: nil)
@@ -66,6 +73,8 @@ final class Listener {
         }
         if !completion.hasMore, let handle { loop.backend.accept(handle, multishot: true) }
     }
+
+    private var place: EventPlace { EventPlace(endpoint: text, descriptor: number, isBound: true) }
 
     func close<B: Backend & ~Copyable>(on loop: Loop<B>) {
         guard !isClosing, let handle else { return }

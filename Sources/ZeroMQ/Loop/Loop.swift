@@ -30,6 +30,10 @@ final class Loop<B: Backend & ~Copyable> {
     /// By socket.
     private var members: [ObjectIdentifier: Members] = [:]
     private var alarms: [UInt64: Token] = [:]
+    /// Heartbeats of the sessions, and the one timer that serves them (`Pulse.swift`).
+    var pulses = PulseQueue()
+    var pulseTimer: Token?
+    var hasDuePulses = false
     private(set) var isStopped = false
     private var departures = 0
     /// After so many connections have gone, the heap gives back what they held.
@@ -55,6 +59,7 @@ final class Loop<B: Backend & ~Copyable> {
         case pause(Dialer)
         case linger(SocketCore)
         case alarm(any Interruptible, id: UInt64)
+        case pulses
     }
 
     /// What a loop holds of one socket.
@@ -104,6 +109,7 @@ final class Loop<B: Backend & ~Copyable> {
         try backend.wait(until: limit, into: &batch)
         door.list.wakeUp()
         for index in 0..<batch.count { dispatch(batch[index]) }
+        if hasDuePulses { servePulses() }
         context.noteTurn()
     }
 
@@ -151,6 +157,7 @@ final class Loop<B: Backend & ~Copyable> {
         case .attempt(let dialer): dialer.attemptTimedOut(on: self)
         case .pause(let dialer): dialer.attempt(on: self)
         case .linger(let core): lingerIsOver(core)
+        case .pulses: pulsesAreDue()
         case .alarm(let waiting, let id):
             alarms[id] = nil
             waiting.interrupt()
@@ -263,7 +270,7 @@ final class Loop<B: Backend & ~Copyable> {
             let handle = try backend.adopt(descriptor)
             startSession(core, endpoint: endpoint, text: text, handle, address, dialer: dialer)
         } catch {
-            core.report(.disconnected(SystemError(code: error.errno)), text)
+            core.report(.disconnected(SystemError(code: error.errno)), EventPlace(endpoint: text, isBound: true))
         }
     }
 

@@ -41,7 +41,11 @@ final class Session {
     private var isDeparture = false
     /// DISH: what the peer knows of our groups.
     private var announced = Announced()
+    /// The descriptor, for events.
+    private var number: Int32 = -1
     let inflow = Inflow()
+    /// Heartbeats, where there are any.
+    var pulse: Pulse?
     let outflow = Outflow()
 
     init(
@@ -61,6 +65,7 @@ final class Session {
     // MARK: Life
 
     func start<B: Backend & ~Copyable>(on loop: Loop<B>) {
+        number = loop.backend.descriptor(of: handle)
         if core.isRaw { return startRaw(on: loop) }
         handshakeTimer = loop.startTimer(after: core.options.handshakeTimeout, .handshake(self))
         outflow.control.append(contentsOf: handshake.start())
@@ -107,7 +112,9 @@ final class Session {
         switch completion.token.purpose {
         case .receive: inflow.received(completion, self, on: loop)
         case .send: outflow.sent(completion, self, on: loop)
-        case .close: closed(on: loop)
+        case .close:
+            if let error = completion.error { report(.closeFailed(error)) }
+            closed(on: loop)
         default: break
         }
     }
@@ -138,7 +145,7 @@ final class Session {
             outflow.control.append(contentsOf: handshake.takeOutput())
         } catch {
             // A last ERROR may tell the peer why; the connection ends once that has gone.
-            farewell = .handshakeFailed(error)
+            farewell = refusal ?? .handshakeFailed(error)
             phase = .finishing
             outflow.control.append(contentsOf: handshake.takeOutput())
             outflow.flush(self, on: loop)
@@ -175,9 +182,10 @@ final class Session {
             }
             inflow.open(connection.inbound, info, core.options.protocolLimits)
             attach(connection, framing: info.framing)
-            core.report(.handshakeSucceeded, text, peer: address)
+            report(.handshakeSucceeded)
             answersPings = info.supportsHeartbeats
             if core.readiness.isWanted.load(ordering: .acquiring) { confirm(on: loop) }
+            startPulse(info, on: loop)
         }
     }
 
@@ -205,10 +213,11 @@ final class Session {
     func obey<B: Backend & ~Copyable>(_ body: UnsafeRawBufferPointer, on loop: Loop<B>) throws(ZMTPError) {
         let command = try Command(parsing: body)
         switch command.name {
-        case .ping: try answer(command, body)
+        case .ping: try answer(command, body, on: loop)
         case .pong:
-            let context = try command.pongContext()
-            if let peer, body[context].elementsEqual(Self.confirmation) { core.confirm(peer.id) }
+            let context = UnsafeRawBufferPointer(rebasing: body[try command.pongContext()])
+            if let peer, context.elementsEqual(Self.confirmation) { core.confirm(peer.id) }
+            notePong(context)
         case .error: throw .refusedByPeer
         // The mechanism has had it: a handshake is not begun again (37/ZMTP, Formal Grammar).
         case .ready: throw .unexpectedCommand
@@ -222,15 +231,20 @@ final class Session {
         }
     }
 
-    /// Answers a PING that stands behind messages that wait at the mark.
+    /// Answers a PING, or takes a PONG, that stands behind messages that wait at the mark.
     /// - Returns: false for other commands, and for a broken one: their turn comes.
-    func answerAhead(_ body: UnsafeRawBufferPointer) -> Bool {
-        guard let command = try? Command(parsing: body), command.name == .ping else { return false }
-        return (try? answer(command, body)) != nil
+    func answerAhead<B: Backend & ~Copyable>(_ body: UnsafeRawBufferPointer, on loop: Loop<B>) -> Bool {
+        guard let command = try? Command(parsing: body), command.name == .ping || command.name == .pong else {
+            return false
+        }
+        return (try? obey(body, on: loop)) != nil
     }
 
-    private func answer(_ command: Command, _ body: UnsafeRawBufferPointer) throws(ZMTPError) {
-        let (_, context) = try command.ping(in: body)
+    private func answer<B: Backend & ~Copyable>(
+        _ command: Command, _ body: UnsafeRawBufferPointer, on loop: Loop<B>
+    ) throws(ZMTPError) {
+        let (ttl, context) = try command.ping(in: body)
+        notePing(ttl: ttl, on: loop)
         // A flood of PINGs meets a peer that does not read: answer only while few answers wait.
         guard outflow.control.count < Outflow.controlBound else { return }
         Command.appendPong(context: body[context], to: &outflow.control)
@@ -252,6 +266,7 @@ final class Session {
             if dialer?.hasUnsent != true { end(.closed, on: loop) }
         case .running:
             phase = .finishing
+            pausePulse()
             // A caller may be sending what it published: then the pipe comes, and `drained` with it.
             guard outflow.ownsConnection() else { return }
             outflow.flush(self, on: loop)
@@ -280,10 +295,16 @@ final class Session {
     /// Ends the connection for the reason given. Further completions only free what they hold.
     func end<B: Backend & ~Copyable>(_ reason: SocketEvent.Kind, on loop: Loop<B>) {
         guard phase != .closing else { return }
+        // A connection may break while the last words to a peer that failed its handshake are sent.
+        let reason = phase == .finishing && farewell != .closed ? farewell : reason
+        let wasHandshaking = phase == .handshaking
         phase = .closing
         loop.cancelTimer(handshakeTimer)
         handshakeTimer = nil
+        if let pulse { loop.forget(pulse) }
+        pulse = nil
         core.lose(inflow.unpublished, .cutShort, endpoint: text)
+        tell(reason, wasHandshaking)
         closesOnArrival = !outflow.ownsConnection()
         if !closesOnArrival { loop.backend.close(handle) }
         dialer?.noteEnd(reason)
@@ -291,7 +312,33 @@ final class Session {
         case .closed, .peerRefused: break
         default: isDeparture = true
         }
-        if case .closed = reason {} else { core.report(reason, text, peer: address) }
+    }
+
+    /// What went wrong, then the end, as long as the descriptor is open. An end on request is no news.
+    private func tell(_ reason: SocketEvent.Kind, _ wasHandshaking: Bool) {
+        switch reason {
+        case .closed: return
+        case .disconnected(let error):
+            if wasHandshaking { report(.handshakeBroken(error)) }
+            report(reason)
+        default:
+            report(reason)
+            report(.disconnected(nil))
+        }
+    }
+
+    /// The peer's ERROR, where it is the verdict of an authenticator: a status of 27/ZAP, as the reference sends it.
+    private var refusal: SocketEvent.Kind? {
+        guard let reason = handshake.peerReason, ["300", "400", "500"].contains(reason) else { return nil }
+        return Int(reason).map { .authenticationFailed(status: $0) }
+    }
+
+    private func report(_ kind: SocketEvent.Kind) {
+        core.report(
+            kind,
+            EventPlace(
+                endpoint: text, peer: address, descriptor: number, isBound: dialer == nil,
+                detail: kind == .handshakeFailed(.refusedByPeer) ? handshake.peerReason : nil))
     }
 
     /// Nothing is in flight any more.

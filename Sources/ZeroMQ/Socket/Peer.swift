@@ -1,7 +1,8 @@
 public import Proactor
+import Synchronization
 public import ZMTP
 
-/// Whom messages come from: the record of one connection. It never changes; each connection has its own.
+/// Whom messages come from: the record of one connection. What it tells never changes; each connection has its own.
 public final class Peer: Sendable {
     /// Unique within the context.
     public let id: UInt64
@@ -19,8 +20,12 @@ public final class Peer: Sendable {
     public let properties: [String: [UInt8]]
     /// Whether we made the connection.
     let isDialed: Bool
+    /// Whether `endpoint` was bound here; else it was connected.
+    var isBound: Bool { !isDialed }
     /// The pipe towards the peer, for types that answer.
     let outbound: Pipe?
+    /// The last round trip of a heartbeat in nanoseconds; 0 before the first. Measured by the loop.
+    let roundTrip = Atomic<UInt64>(0)
 
     init(
         id: UInt64, endpoint: String, address: SocketAddress?, socketType: SocketType?, routingID: Frame,
@@ -35,5 +40,13 @@ public final class Peer: Sendable {
         self.properties = properties
         self.isDialed = isDialed
         self.outbound = outbound
+    }
+}
+
+extension Peer {
+    /// The last round trip of a heartbeat.
+    var roundTripTime: Duration? {
+        let span = roundTrip.load(ordering: .relaxed)
+        return span == 0 ? nil : .nanoseconds(Int64(clamping: span))
     }
 }

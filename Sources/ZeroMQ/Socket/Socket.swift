@@ -74,7 +74,16 @@ public class Socket: @unchecked Sendable {
             core.add(id, parsed.description, door: nil, inproc: name)
             return parsed.description
         }
-        let (descriptor, actual) = try Transport.listen(parsed, core.options)
+        let (descriptor, actual): (Int32, Endpoint)
+        do throws(ZeroMQError) {
+            (descriptor, actual) = try Transport.listen(parsed, core.options)
+        } catch {
+            // A name that has no address is no error of the system's; libzmq says ENODEV.
+            core.report(
+                .bindFailed(error.underlying ?? SystemError(code: 19)),
+                EventPlace(endpoint: parsed.description, isBound: true))
+            throw error
+        }
         let door = core.context.nextDoor(core.options.affinity)
         core.add(id, actual.description, door: door, inproc: nil)
         core.registry.withLock { _ = $0.listeners.insert(id) }
@@ -147,6 +156,15 @@ public class Socket: @unchecked Sendable {
         let monitor = SocketMonitor(bound: bound, of: core)
         core.add(monitor)
         return monitor
+    }
+
+    /// Tells every monitor each peer's queue lengths, as `queues` events (libzmq's zmq_socket_monitor_pipes_stats).
+    public final func reportQueues() {
+        for share in statistics.peers {
+            core.report(
+                .queues(toSend: share.toSend.messages, toTake: share.toTake.messages),
+                EventPlace(endpoint: share.peer.endpoint, peer: share.peer.address, isBound: share.peer.isBound))
+        }
     }
 
     /// Queue lengths and losses at this moment.

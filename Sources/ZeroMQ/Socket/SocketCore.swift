@@ -229,12 +229,14 @@ final class SocketCore: @unchecked Sendable {
 
     func forgetMonitor(_ id: ObjectIdentifier) { registry.withLock { $0.monitors[id] = nil } }
 
-    func report(_ kind: SocketEvent.Kind, _ endpoint: String, peer: SocketAddress? = nil) {
+    func report(_ kind: SocketEvent.Kind, _ endpoint: String) { report(kind, EventPlace(endpoint: endpoint)) }
+
+    func report(_ kind: SocketEvent.Kind, _ place: EventPlace) {
         // Held beyond the lock: the last reference to a monitor takes the lock.
         let monitors = registry.withLock { $0.monitors.values.compactMap(\.monitor) }
-        context.log(type, kind, endpoint, peer)
+        context.log(type, kind, place.endpoint, place.peer)
         guard !monitors.isEmpty else { return }
-        let event = SocketEvent(kind: kind, endpoint: endpoint, peer: peer)
+        let event = SocketEvent(kind, place)
         for monitor in monitors { monitor.report(event) }
     }
 

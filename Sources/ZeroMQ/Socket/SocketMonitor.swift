@@ -1,50 +1,4 @@
-public import Proactor
-public import ZMTP
-
-/// Something that happened to a socket's connections.
-public struct SocketEvent: Sendable, CustomStringConvertible {
-    /// What happened.
-    public enum Kind: Sendable, Equatable {
-        /// A listener stands.
-        case listening
-        /// A listener took a connection.
-        case accepted
-        /// A listener could not take one; it tries again by itself.
-        case acceptFailed(SystemError)
-        /// A connection stands; its handshake begins.
-        case connected
-        /// An attempt to connect is under way.
-        case connectDelayed
-        /// An attempt failed or a connection was lost; the next attempt comes after the pause.
-        case connectRetried(after: Duration)
-        /// The handshake is done: messages flow.
-        case handshakeSucceeded
-        /// The peer broke the rule named, or refused us.
-        case handshakeFailed(ZMTPError)
-        /// A connection ended; `nil` is an orderly end.
-        case disconnected(SystemError?)
-        /// The peer broke the rule named in traffic; its connection was cut.
-        case protocolViolation(ZMTPError)
-        /// The peer did not finish its handshake in time.
-        case handshakeTimedOut
-        /// A second peer came to a socket that takes one, or one with an identity that is taken.
-        case peerRefused(String)
-        /// The listener or the attempts to connect ended, on request.
-        case closed
-        /// Messages were given up.
-        case lost(Int, LossReason)
-    }
-
-    /// What happened.
-    public let kind: Kind
-    /// The endpoint that was bound or connected.
-    public let endpoint: String
-    /// The peer's address, where there is one.
-    public let peer: SocketAddress?
-
-    /// `tcp://…: kind`.
-    public var description: String { "\(endpoint)\(peer.map { " (\($0))" } ?? ""): \(kind)" }
-}
+import Proactor
 
 /// One listener to a socket's events: a bounded queue that can be polled or iterated. A queue that nobody empties
 /// loses the newest events, with a count, and never holds the loop up. Dropping it ends it: the socket does not hold it.
@@ -53,7 +7,10 @@ public final class SocketMonitor: Sendable, AsyncSequence {
     public typealias Element = SocketEvent
 
     private struct State {
-        var queue: [SocketEvent] = []
+        /// A ring, so that taking the oldest of many is cheap: the loop may be waiting for the lock.
+        var ring: [SocketEvent] = []
+        var first = 0
+        var count = 0
         var lost = 0
         var isClosed = false
         var waiter: UnsafeContinuation<SocketEvent?, Never>?
@@ -65,6 +22,7 @@ public final class SocketMonitor: Sendable, AsyncSequence {
     private weak let core: SocketCore?
 
     init(bound: Int, of core: SocketCore) {
+        precondition(bound > 0, "a monitor has room for at least one event")
         self.bound = bound
         self.core = core
     }
@@ -76,7 +34,14 @@ public final class SocketMonitor: Sendable, AsyncSequence {
 
     /// The oldest event, nil if there is none; by any thread.
     public func poll() -> SocketEvent? {
-        state.withLock { $0.queue.isEmpty ? nil : $0.queue.removeFirst() }
+        state.withLock { state in
+            guard state.count > 0 else { return nil }
+            defer {
+                state.first = (state.first + 1) % bound
+                state.count -= 1
+            }
+            return state.ring[state.first]
+        }
     }
 
     /// The oldest event; waits for one. Nil when the socket is closed and all were taken, or the task is cancelled.
@@ -85,7 +50,7 @@ public final class SocketMonitor: Sendable, AsyncSequence {
             await withUnsafeContinuation { continuation in
                 let isReady = state.withLock { state -> Bool in
                     precondition(state.waiter == nil, "two tasks wait for events of one monitor")
-                    if !state.queue.isEmpty || state.isClosed || Task.isCancelled { return true }
+                    if state.count > 0 || state.isClosed || Task.isCancelled { return true }
                     state.waiter = continuation
                     return false
                 }
@@ -99,7 +64,13 @@ public final class SocketMonitor: Sendable, AsyncSequence {
     func report(_ event: SocketEvent) {
         let waiter = state.withLock { state -> UnsafeContinuation<SocketEvent?, Never>? in
             if let waiter = state.waiter.take() { return waiter }
-            if state.queue.count < bound { state.queue.append(event) } else { state.lost += 1 }
+            guard state.count < bound else {
+                state.lost += 1
+                return nil
+            }
+            let index = (state.first + state.count) % bound
+            if index < state.ring.count { state.ring[index] = event } else { state.ring.append(event) }
+            state.count += 1
             return nil
         }
         waiter?.resume(returning: event)

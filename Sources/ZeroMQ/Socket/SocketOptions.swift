@@ -50,6 +50,21 @@ public struct SocketOptions: Sendable {
     public var routingID: Frame = []
     /// Larger inbound frames cut the connection; nil is no limit. Default nil.
     public var maximumMessageSize: Int?
+    /// Span between PINGs to each peer of ZMTP 3.1 and later, at least 1 ms; nil sends none. A peer that has heartbeats
+    /// of its own is watched by what its PINGs ask for, also without this. Default nil. PINGs may be late by 10 ms:
+    /// one timer serves all connections of a loop. (37/ZMTP, Connection Heartbeating.)
+    public var heartbeatInterval: Duration?
+    /// How long a PING may stay without any byte from the peer before its connection is cut, then made again as after
+    /// any break; nil takes the interval. Default nil. While the receiver is at its mark the time stands still. It
+    /// counts whether or not the connection takes the PING: a peer that receives nothing for so long must send
+    /// heartbeats of its own to be known alive.
+    public var heartbeatTimeout: Duration?
+    /// How long the peer shall wait for our next byte, carried by each PING: 0 to 6553.5 s, rounded down to tenths of a
+    /// second; zero tells it nothing. Should be longer than the interval. Default zero.
+    public var heartbeatTimeToLive: Duration = .zero
+    /// What the context of each PING begins with, 0 to 12 bytes: peers answer with it. Four bytes of ours follow, by
+    /// which round trips are measured. Default empty.
+    public var heartbeatContext: Frame = []
     /// The other limits of the protocol.
     public var limits = ZMTPLimits()
     /// SO_SNDBUF in bytes; nil leaves it to the kernel. Default nil.
@@ -175,6 +190,17 @@ public struct SocketOptions: Sendable {
         try demand(
             reconnectInterval >= .milliseconds(1), "reconnectInterval is \(reconnectInterval), less than 1 ms")
         try demand(handshakeTimeout > .zero, "handshakeTimeout is \(handshakeTimeout), not positive")
+        try demand(
+            heartbeatInterval.map { $0 >= .milliseconds(1) } ?? true,
+            "heartbeatInterval is \(heartbeatInterval ?? .zero), less than 1 ms")
+        try demand(
+            heartbeatTimeout.map { $0 >= .milliseconds(1) } ?? true,
+            "heartbeatTimeout is \(heartbeatTimeout ?? .zero), less than 1 ms")
+        try demand(
+            .zero ... .milliseconds(6_553_500) ~= heartbeatTimeToLive,
+            "heartbeatTimeToLive is \(heartbeatTimeToLive), not in 0...6553.5 s")
+        try demand(
+            heartbeatContext.count <= 12, "heartbeatContext has \(heartbeatContext.count) bytes, more than 12")
         if let size = maximumMessageSize { try demand(size >= 0, "maximumMessageSize is \(size), negative") }
         for (name, size) in [("kernelSendBuffer", kernelSendBuffer), ("kernelReceiveBuffer", kernelReceiveBuffer)] {
             if let size { try demand(1...Int(Int32.max) ~= size, "\(name) is \(size), not in 1...2^31-1") }

@@ -12,6 +12,9 @@ public struct SocketStatistics: Sendable {
         /// up to half of the receive mark more, since the receiver accounts for what it takes in such lots, and
         /// exact when it has found nothing more to take.
         public let toTake: (messages: Int, bytes: Int)
+        /// The last heartbeat's round trip: from when the PING was due until its PONG was taken; nil before the first,
+        /// and where the socket sends no heartbeats (`SocketOptions.heartbeatInterval`).
+        public let roundTrip: Duration?
     }
 
     /// By connection, in the order they came.
@@ -29,7 +32,7 @@ public struct SocketStatistics: Sendable {
         peers = connections.map { connection in
             PeerShare(
                 peer: connection.peer, toSend: connection.outbound?.queued ?? (0, 0),
-                toTake: connection.inbound?.queued ?? (0, 0))
+                toTake: connection.inbound?.queued ?? (0, 0), roundTrip: connection.peer.roundTripTime)
         }.sorted { $0.peer.id < $1.peer.id }
         losses = core.losses.all
     }

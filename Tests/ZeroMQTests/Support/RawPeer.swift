@@ -149,7 +149,9 @@ final class RawPeer: Sendable {
 }
 
 /// A TCP listener of a test, for the other direction.
-final class RawServer {
+///
+/// Sendable: its one field is a number that never changes.
+final class RawServer: Sendable {
     private let number: Int32
 
     init(port: UInt16) throws {
