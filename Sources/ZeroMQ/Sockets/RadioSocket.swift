@@ -51,9 +51,9 @@ extension SocketCore {
             crowd.lock.unlock()
             throw closedError
         }
-        // News first, then the table: a pipe that is in the table has not been given up yet.
+        // A pipe that is in the table may have news that has not been taken yet, of its coming or of its end.
         if sendList.hasNews { sender.pointee.settle() }
-        for pipe in groups.pipes(for: group.name) {
+        for pipe in groups.pipes(for: group.name) where sender.pointee.finds(pipe) {
             guard pipe.writer.pointee.hasRoom() else {
                 lost += 1
                 continue
