@@ -1,3 +1,4 @@
+import ChildProcesses
 import Proactor
 import Testing
 import ZeroMQ
@@ -33,9 +34,14 @@ struct StreamTests {
         try peer.send("stream", [.bytes(id), .text("from them")])
         #expect(try stream.receive() == [hello[0], "from them"])
 
-        // An empty message closes; the other side hears of it.
+        // An empty message closes; the other side hears of it. libzmq ends it when its application calls in again.
         try peer.send("stream", [.bytes(id), .bytes([])])
-        #expect(try stream.receive() == [hello[0], []])
+        var farewell: Message?
+        for _ in 0..<100 where farewell == nil {
+            _ = try? peer.receive("stream", timeout: 10)
+            farewell = try stream.tryReceive()
+        }
+        #expect(farewell == [hello[0], []])
         try peer.close("stream")
         #expect(try peer.finish() == .exited(0))
     }
