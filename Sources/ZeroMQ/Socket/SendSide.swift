@@ -209,7 +209,9 @@ struct SendSide: ~Copyable {
                 index += 1
             } else {
                 // It leaves the blocked ones: a ROUTER that waits for another peer would look again for ever.
-                ready.append(blocked.remove(at: index))
+                let pipe = blocked.remove(at: index)
+                pipe.sendPlace = .ready
+                ready.append(pipe)
             }
         }
         guard ready.count > before else { return true }
