@@ -34,29 +34,30 @@ final class Feed {
     let core: SocketCore
     /// The connection; nil between two connections of a dialer.
     weak var session: Session?
-    private(set) var legs: [Leg] = []
-    private(set) var home: StreamLog?
+    var legs: [Leg] = []
+    var home: StreamLog?
     /// Its place among its home's subscribers.
     var homeIndex = 0
     /// Its queue is full: what its home has got since `gap` is not for it. It goes on at the end of its home when the
     /// queue has been sent.
-    private(set) var isCut = false
-    private var gap = StreamPoint()
+    var isCut = false
+    var gap = StreamPoint()
     /// The home's refusals that the books know.
-    private var refused = 0
+    var refused = 0
     /// The end of the send that is under way, in the first leg; the messages before it if that is a boundary.
-    private var flight: (position: UInt64, count: UInt64?)?
-    private var isWaiting = false
-    private var isFrozen = false
-    private let mark: Int
-    private let byteMark: Int
+    var flight: (position: UInt64, count: UInt64?)?
+    var isWaiting = false
+    var isFrozen = false
+    let mark: Int
+    let byteMark: Int
 
     init(_ subscriber: Subscriber, _ core: SocketCore) {
         self.subscriber = subscriber
         self.core = core
         let options = core.options
-        mark = options.sendHighWaterMark == 0 ? PipeWord.countBound : options.sendHighWaterMark
-        byteMark = options.sendByteMark == 0 ? PipeWord.byteBound : options.sendByteMark
+        let wanted = options.isConflating ? 1 : options.sendHighWaterMark
+        mark = wanted == 0 ? PipeWord.countBound : wanted
+        byteMark = options.sendByteMark == 0 || options.isConflating ? PipeWord.byteBound : options.sendByteMark
     }
 
     // MARK: Sending
@@ -176,7 +177,7 @@ final class Feed {
     // MARK: Counting
 
     /// Walks from the last known boundary towards what was sent. Only after the kernel took a part.
-    private func settleKnown() {
+    func settleKnown() {
         var place = legs[0].known
         var count = legs[0].count
         let sent = legs[0].sent.position
@@ -199,7 +200,7 @@ final class Feed {
     }
 
     /// The first boundary of the first leg at or behind a position.
-    private func boundary(at position: UInt64) -> (LogPlace, UInt64) {
+    func boundary(at position: UInt64) -> (LogPlace, UInt64) {
         var place = legs[0].known
         var count = legs[0].count
         while place.position < position {
@@ -227,7 +228,7 @@ final class Feed {
         return messages
     }
 
-    private func keepBooks(sent: Int = 0, lost: Int = 0) {
+    func keepBooks(sent: Int = 0, lost: Int = 0) {
         var (held, heldBytes) = (0, 0)
         var from = gap
         for leg in legs {
@@ -248,277 +249,5 @@ final class Feed {
             account.refused = refused
             if account.home !== home?.stream { account.home = home?.stream }
         }
-    }
-
-    // MARK: Legs
-
-    /// Follows the end of a log from where it is.
-    private func open(_ log: StreamLog) {
-        log.tail.segment.pointee.cursors += 1
-        legs.append(Leg(log: log, sent: log.tail, known: log.tail, count: log.tailCount))
-    }
-
-    /// Gives the last leg, which is open, an end.
-    private func close(at place: LogPlace, _ count: UInt64) {
-        let last = legs.count - 1
-        let leg = legs[last]
-        leg.known.segment.pointee.cursors -= 1
-        if leg.known.position == place.position {
-            legs.removeLast()
-        } else {
-            legs[last].end = StreamPoint(position: place.position, count: count)
-            legs[last].endSegment = place.segment
-            hold(from: leg.known.segment, to: place.segment)
-            leg.log.addHolder(self)
-        }
-        leg.log.release()
-    }
-
-    private func finishFirstLeg() {
-        let leg = legs[0]
-        let messages = leg.messages
-        legs.removeFirst()
-        letGo(leg.log, from: leg.known.segment, to: leg.endSegment!, included: true)
-        leg.log.removeHolder(self)
-        keepBooks(sent: messages)
-    }
-
-    private func hold(from first: Segment, to last: Segment) {
-        var segment = first
-        while true {
-            segment.pointee.holds += 1
-            if segment == last { return }
-            segment = segment.following.unsafelyUnwrapped
-        }
-    }
-
-    private func letGo(_ log: StreamLog, from first: Segment, to last: Segment, included: Bool) {
-        var segment = first
-        while segment != last {
-            let next = segment.following.unsafelyUnwrapped
-            log.letGo(of: segment)
-            segment = next
-        }
-        if included { log.letGo(of: last) }
-    }
-
-    // MARK: Streams
-
-    /// Leaves its home at a point.
-    func leave(_ leave: StreamOrder.Leave) {
-        guard let home, !isFrozen else { return }
-        home.advance(to: leave.point)
-        var lost = leave.refused - refused
-        if isCut { lost += Int(leave.point.count &- gap.count) } else { close(at: home.tail, home.tailCount) }
-        home.remove(self)
-        self.home = nil
-        keepBooks(lost: lost)
-        if isCut { core.lose(Int(leave.point.count &- gap.count), .mark, endpoint: session?.text ?? "") }
-    }
-
-    /// Belongs to a stream from a point on.
-    func join(_ log: StreamLog, _ join: StreamOrder.Join) {
-        guard home == nil, !isFrozen else { return }
-        log.advance(to: join.point)
-        home = log
-        refused = join.refused
-        if isCut { gap = join.point } else { open(log) }
-        log.add(self)
-        keepBooks()
-    }
-
-    /// Takes nothing more: what is published by now is the end.
-    func freeze<B: Backend & ~Copyable>(on loop: Loop<B>) {
-        home?.look(on: loop)
-        guard let home, !isFrozen else { return isFrozen = true }
-        leave(StreamOrder.Leave(point: home.end, refused: home.stream.refused.load(ordering: .relaxed)))
-        isCut = false
-        isFrozen = true
-        home.note(on: loop)
-    }
-
-    /// A connection has come.
-    func attach<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
-        self.session = session
-        subscriber.feed = self
-        home?.note(on: loop)
-    }
-
-    /// A message that stands before all others, for this subscriber alone.
-    func begin<B: Backend & ~Copyable>(with message: Message, pool: ChunkPool, on loop: Loop<B>) {
-        let stream = Stream(
-            mark: 0, byteMark: 0, pool: pool, readerList: loop.door.list, writerList: loop.door.list)
-        let log = StreamLog(stream, subscriber.fanout!)
-        open(log)
-        stream.pipe.put(message, from: 0)
-        _ = stream.pipe.writer.pointee.publish(keep: true)
-        log.advance(to: stream.end)
-        close(at: log.tail, log.tailCount)
-        log.retire(on: loop)
-        keepBooks()
-    }
-
-    /// The connection is gone and another one will come: a half-sent message will go again, whole.
-    func detach() {
-        flight = nil
-        session = nil
-        isWaiting = false
-        guard !legs.isEmpty else { return }
-        settleKnown()
-        legs[0].sent = legs[0].known
-    }
-
-    /// The end.
-    /// - Returns: messages that were queued.
-    func end<B: Backend & ~Copyable>(on loop: Loop<B>) -> Int {
-        flight = nil
-        if !legs.isEmpty { settleKnown() }
-        let last = home
-        freeze(on: loop)
-        let lost = legs.reduce(0) { $0 + $1.messages }
-        for leg in legs {
-            letGo(leg.log, from: leg.known.segment, to: leg.endSegment!, included: true)
-            leg.log.removeHolder(self)
-        }
-        legs = []
-        session = nil
-        keepBooks(lost: lost)
-        last?.note(on: loop)
-        return lost
-    }
-
-    // MARK: The mark
-
-    private var lag: (messages: Int, bytes: Int) {
-        if legs.count == 1 { return (legs[0].messages, legs[0].bytes) }
-        return legs.reduce((0, 0)) { ($0.0 + $1.messages, $0.1 + $1.bytes) }
-    }
-
-    var isOver: Bool {
-        let lag = lag
-        return lag.messages > mark || lag.bytes > byteMark && lag.messages > 1
-    }
-
-    /// Messages that may come before it can be over its mark.
-    var slack: Int { byteMark == PipeWord.byteBound ? max(0, mark - lag.messages) : 0 }
-
-    /// Where the slowest stands: the earlier of a point and its own place in a log.
-    func behind(_ point: StreamPoint, in log: StreamLog) -> StreamPoint {
-        guard let leg = legs.first(where: { $0.log === log }), leg.count < point.count else { return point }
-        return StreamPoint(position: leg.known.position, count: leg.count)
-    }
-
-    func meetMark<B: Backend & ~Copyable>(on loop: Loop<B>) {
-        settleKnown()
-        guard isOver else { return }
-        switch core.options.slowSubscribers {
-        case .wait: break
-        case .dropNewest: cut()
-        case .dropOldest: skip()
-        case .disconnect:
-            guard let session else { return cut() }
-            session.end(.peerRefused("it is behind by more than its mark"), on: loop)
-        }
-    }
-
-    /// The queue ends at the mark; what comes behind is lost until it has been sent.
-    private func cut() {
-        let open = legs[legs.count - 1]
-        let before = legs.dropLast().reduce((messages: 0, bytes: 0)) {
-            ($0.messages + $1.messages, $0.bytes + $1.bytes)
-        }
-        // What has begun is part of the queue, whatever the marks say.
-        let begun = legs.count == 1 ? max(open.sent.position, flight?.position ?? 0) : open.known.position
-        var place = open.known
-        var count = open.count
-        while place.position < open.log.tail.position {
-            var next = place
-            next.passMessage()
-            let messages = before.messages + Int(count &+ 1 &- open.count)
-            let bytes = before.bytes + Int(next.position &- open.known.position)
-            guard place.position < begun || messages <= mark && (bytes <= byteMark || messages == 1) else { break }
-            place = next
-            count &+= 1
-        }
-        close(at: place, count)
-        isCut = true
-        gap = StreamPoint(position: place.position, count: count)
-        keepBooks()
-    }
-
-    /// The oldest messages go, as many as are beyond the mark; those that have begun stay.
-    private func skip() {
-        let begun = max(legs[0].sent.position, flight?.position ?? 0)
-        var first = 0
-        if begun > legs[0].known.position {
-            let (place, count) = boundary(at: begun)
-            if place.position < legs[0].limit.position { splitFirst(at: place, count) }
-            first = 1
-        }
-        var lost = 0
-        while isOver, first < legs.count {
-            let excess = max(1, lag.messages - mark)
-            if legs[first].end != nil, legs[first].messages <= excess {
-                lost += legs[first].messages
-                dropLeg(first)
-            } else {
-                lost += advanceStart(first, by: excess)
-            }
-        }
-        keepBooks(lost: lost)
-        core.lose(lost, .mark, endpoint: session?.text ?? "")
-    }
-
-    /// Makes two legs of the first one.
-    private func splitFirst(at place: LogPlace, _ count: UInt64) {
-        let whole = legs[0]
-        var rest = whole
-        (rest.sent, rest.known, rest.count) = (place, place, count)
-        legs.insert(rest, at: 1)
-        if whole.end != nil {
-            hold(from: place.segment, to: whole.endSegment!)
-            var next = place.segment
-            while next != whole.endSegment! {
-                next = next.following.unsafelyUnwrapped
-                whole.log.letGo(of: next)
-            }
-        } else {
-            place.segment.pointee.cursors += 1
-            whole.known.segment.pointee.cursors -= 1
-            hold(from: whole.known.segment, to: place.segment)
-        }
-        whole.log.addHolder(self)
-        legs[0].end = StreamPoint(position: place.position, count: count)
-        legs[0].endSegment = place.segment
-        whole.log.release()
-    }
-
-    private func dropLeg(_ index: Int) {
-        let leg = legs.remove(at: index)
-        letGo(leg.log, from: leg.known.segment, to: leg.endSegment!, included: true)
-        leg.log.removeHolder(self)
-    }
-
-    /// Moves a leg's start, which has not been sent from.
-    private func advanceStart(_ index: Int, by messages: Int) -> Int {
-        let leg = legs[index]
-        var place = leg.known
-        var count = 0
-        while count < messages, place.position < leg.limit.position {
-            place.passMessage()
-            count += 1
-        }
-        legs[index].known = place
-        legs[index].sent = place
-        legs[index].count &+= UInt64(count)
-        guard leg.known.segment != place.segment else { return count }
-        if leg.end == nil {
-            leg.known.segment.pointee.cursors -= 1
-            place.segment.pointee.cursors += 1
-            leg.log.release()
-        } else {
-            letGo(leg.log, from: leg.known.segment, to: place.segment, included: false)
-        }
-        return count
     }
 }

@@ -90,6 +90,7 @@ final class Loop<B: Backend & ~Copyable> {
 
     deinit {
         door.close()
+        for those in members.values { those.fanout?.end() }
         // Tasks that still run here go on elsewhere: they learn that their socket is closed.
         executor.finish()
     }

@@ -154,7 +154,8 @@ final class SocketCore: @unchecked Sendable {
         isRaw = type == .stream || options.isRouterRaw
         hasEnvelopes = type == .req || type == .rep || type == .sub || type == .xpub
         isPlainSender =
-            type.keepsQueueWhileAway && type != .req && type != .xsub && callerDriver == nil && !options.isConflating
+            type.keepsQueueWhileAway && type != .req && type != .xsub && callerDriver == nil
+            && !options.isConflating
         isPlainReceiver = type == .pull || type == .dealer || type == .pair || type == .xsub
         sender = .allocate(capacity: 1)
         receiver = .allocate(capacity: 1)

@@ -40,26 +40,6 @@ public final class SubscribeSocket: Socket, ReceivingSocket, @unchecked Sendable
     @discardableResult
     public func cancel(_ topic: String) -> Bool { cancel(Frame(topic)) }
 
-    /// Waits until publishers have all subscriptions made so far: every endpoint that was connected, and `publishers`
-    /// of them at least. What they send from then on arrives, as far as it matches.
-    ///
-    /// Exact where the publisher is a socket of this library: it answers a PING only after the subscriptions before it
-    /// stand before its next message. An answer of libzmq says that its I/O thread has them; its sending thread looks
-    /// for them at its next call, at most about a millisecond late. Peers older than ZMTP 3.1 have no PING: there it
-    /// says that the subscriptions were handed to the connection.
-    /// - Parameter deadline: nil takes the socket's `receiveTimeout`.
-    /// - Throws: `timedOut`, `socketClosed`, `contextClosed`.
-    public func ready(publishers: Int = 1, until deadline: Deadline? = nil) throws(ZeroMQError) {
-        try core.awaitConfirmation(publishers, until: deadline)
-    }
-
-    /// Suspends until publishers have all subscriptions made so far.
-    public nonisolated(nonsending) func ready(
-        publishers: Int = 1, until deadline: Deadline? = nil
-    ) async throws(ZeroMQError) {
-        try await core.awaitConfirmation(publishers, until: deadline)
-    }
-
     // MARK: Filtering
 
     override func admit(_ pipe: Pipe) -> Bool {

@@ -40,16 +40,4 @@ public final class XSubscribeSocket: Socket, SendingSocket, ReceivingSocket, @un
     public func cancel(_ topic: Frame) -> Bool {
         core.change(.cancel, topic, tellsAgain: core.options.isUnsubscribeVerbose)
     }
-
-    /// Waits until publishers have all subscriptions made so far; as `SubscribeSocket.ready`.
-    public func ready(publishers: Int = 1, until deadline: Deadline? = nil) throws(ZeroMQError) {
-        try core.awaitConfirmation(publishers, until: deadline)
-    }
-
-    /// Suspends until publishers have all subscriptions made so far.
-    public nonisolated(nonsending) func ready(
-        publishers: Int = 1, until deadline: Deadline? = nil
-    ) async throws(ZeroMQError) {
-        try await core.awaitConfirmation(publishers, until: deadline)
-    }
 }

@@ -1,4 +1,5 @@
 import Proactor
+import Synchronization
 import ZMTP
 
 /// What PUB and XPUB have in common.
@@ -75,8 +76,9 @@ extension SocketCore {
         let waiter = Subscriptions.Waiter()
         let version = subscriptions.add(waiter)
         defer { subscriptions.remove(waiter) }
+        // Connections that come later ask by themselves.
+        readiness.isWanted.store(true, ordering: .releasing)
         for door in context.allDoors { door.post(.confirm(self)) }
-        let deadline = deadline ?? options.receiveTimeout.map { .after($0) }
         while true {
             try checkOpen()
             if subscriptions.isConfirmed(version, publishers: publishers) { return }
@@ -93,8 +95,8 @@ extension SocketCore {
         let waiter = Subscriptions.Waiter()
         let version = subscriptions.add(waiter)
         defer { subscriptions.remove(waiter) }
+        readiness.isWanted.store(true, ordering: .releasing)
         for door in context.allDoors { door.post(.confirm(self)) }
-        let deadline = deadline ?? options.receiveTimeout.map { .after($0) }
         while true {
             try checkOpen()
             if subscriptions.isConfirmed(version, publishers: publishers) { return }

@@ -73,13 +73,15 @@ struct SubscriberAccount: Sendable {
     /// Its queue is full: what is published from `from` on is not for it.
     var isCut = false
 
-    /// Queued and lost at this moment, with what its stream has got meanwhile.
-    var now: (queued: Int, bytes: Int, lost: Int) {
-        guard let home else { return (held, heldBytes, lost) }
+    /// Queued and lost at this moment, with what its stream has got meanwhile; `missed` are those among the lost that
+    /// the socket's counters do not have yet.
+    var now: (queued: Int, bytes: Int, lost: Int, missed: Int) {
+        guard let home else { return (held, heldBytes, lost, 0) }
         let word = PipeWord(rawValue: home.pipe.words.pointee.data.load(ordering: .acquiring))
         let messages = Int((word.count &- from.count) & PipeWord.countMask)
         let bytes = Int((word.position &- from.position) & PipeWord.positionMask)
         let lost = lost + home.refused.load(ordering: .relaxed) - refused
-        return isCut ? (held, heldBytes, lost + messages) : (held + messages, heldBytes + bytes, lost)
+        if isCut { return (held, heldBytes, lost + messages, messages) }
+        return (held + messages, heldBytes + bytes, lost, 0)
     }
 }

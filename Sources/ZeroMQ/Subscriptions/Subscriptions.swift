@@ -102,9 +102,6 @@ final class Subscriptions: Sendable {
         wakeWaiters()
     }
 
-    /// Whether connections are to ask for confirmations.
-    var isAwaited: Bool { state.withLock { !$0.waiters.isEmpty } }
-
     /// A publisher has said that it has the state of this version.
     func confirm(_ connection: UInt64, endpoint: UInt64, version: UInt64) {
         state.withLock { state in
