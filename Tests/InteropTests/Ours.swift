@@ -57,6 +57,10 @@ enum Ours {
         case .rep: try ReplySocket(context, options)
         case .dealer: try DealerSocket(context, options)
         case .router: try RouterSocket(context, options)
+        case .pub: try PublishSocket(context, options)
+        case .sub: try SubscribeSocket(context, options)
+        case .xpub: try XPublishSocket(context, options)
+        case .xsub: try XSubscribeSocket(context, options)
         default: preconditionFailure("there is no \(type) yet")
         }
     }

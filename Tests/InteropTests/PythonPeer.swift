@@ -118,15 +118,23 @@ extension PythonPeer {
     enum Option: Encodable, ExpressibleByIntegerLiteral, ExpressibleByStringLiteral, ExpressibleByArrayLiteral {
         case number(Int)
         case text(String)
+        case bytes([UInt8])
         case several([Option])
+
+        private enum Key: String, CodingKey { case data }
 
         init(integerLiteral value: Int) { self = .number(value) }
         init(stringLiteral value: String) { self = .text(value) }
         init(arrayLiteral elements: Option...) { self = .several(elements) }
 
         func encode(to encoder: any Encoder) throws {
+            if case .bytes(let bytes) = self {
+                var container = encoder.container(keyedBy: Key.self)
+                return try container.encode(Data(bytes).base64EncodedString(), forKey: .data)
+            }
             var container = encoder.singleValueContainer()
             switch self {
+            case .bytes: break
             case .number(let value): try container.encode(value)
             case .text(let value): try container.encode(value)
             case .several(let values): try container.encode(values)

@@ -18,6 +18,8 @@ final class Dialer {
     /// Whether the pipe's consuming side is here: it has bytes and no connection.
     var isConsumer = false
     var session: Session?
+    /// What a publisher keeps for the peer while it is away.
+    var feed: Feed?
 
     private var phase = Phase.idle
     /// No further connection is wanted once what is queued has gone.
@@ -162,7 +164,7 @@ final class Dialer {
 
     func pipeArrived() { isConsumer = true }
 
-    var hasUnsent: Bool { pipe?.isEmpty == false }
+    var hasUnsent: Bool { pipe?.isEmpty == false || feed?.hasWork ?? false }
 
     // MARK: The end
 
@@ -194,6 +196,11 @@ final class Dialer {
     private func endNow<B: Backend & ~Copyable>(on loop: Loop<B>) {
         phase = .ended
         if let pipe { loop.abandon(pipe, core, isRefused && !isFinishing ? .peerGone : .lingerOver, text) }
+        if let feed {
+            loop.end(feed, core, isRefused && !isFinishing ? .peerGone : .lingerOver, text)
+            core.publisher?.gone(feed.subscriber)
+            self.feed = nil
+        }
         core.report(.closed, text)
         loop.ended(self)
     }

@@ -378,6 +378,13 @@ final class Inflow {
             let scan = try ignored.withTypedBytes { bytes throws(ZMTPError) in
                 try scanner.scan(bytes, from: from, maxMessages: .max)
             }
+            if let upstream = session.upstream {
+                var end = scan.consumed
+                if case .command(_, let frame) = scan.stop { end = frame.lowerBound }
+                try ignored.withTypedBytes { bytes throws(ZMTPError) in
+                    try upstream.take(UnsafeRawBufferPointer(rebasing: bytes[from..<end]))
+                }
+            }
             from = scan.consumed
             switch scan.stop {
             case .limit: continue
@@ -390,7 +397,8 @@ final class Inflow {
                 // No message of such a type's peer is worth more than a small frame's memory. Commands have passed
                 // their limits.
                 let isMessage = header.map { !$0.flags.contains(.command) } ?? false
-                if isMessage, ignored.count > limits.maximumCommandSize { throw .messageTooLarge }
+                let bound = session.upstream == nil ? limits.maximumCommandSize : Upstream.messageBound
+                if isMessage, ignored.count > bound { throw .messageTooLarge }
                 return
             }
         }

@@ -34,6 +34,8 @@ final class Loop<B: Backend & ~Copyable> {
     var pulses = PulseQueue()
     var pulseTimer: Token?
     var hasDuePulses = false
+    /// Publishers with streams to look after, before the turn goes on.
+    var unsettled: [Fanout] = []
     private(set) var isStopped = false
     private var departures = 0
     /// After so many connections have gone, the heap gives back what they held.
@@ -69,6 +71,8 @@ final class Loop<B: Backend & ~Copyable> {
         var listeners: [UInt64: Listener] = [:]
         var dialers: [UInt64: Dialer] = [:]
         var sessions: [ObjectIdentifier: Session] = [:]
+        /// What a publishing socket has here.
+        var fanout: Fanout?
         var isClosing = false
         var linger: (timer: Token, end: Deadline)?
 
@@ -86,6 +90,7 @@ final class Loop<B: Backend & ~Copyable> {
 
     deinit {
         door.close()
+        for those in members.values { those.fanout?.end() }
         // Tasks that still run here go on elsewhere: they learn that their socket is closed.
         executor.finish()
     }
@@ -101,6 +106,7 @@ final class Loop<B: Backend & ~Copyable> {
     func turn(until deadline: Deadline?) throws(ProactorError) {
         var limit = deadline
         let hadNews = takeNews()
+        if !unsettled.isEmpty { settleStreams() }
         executor.runJobs()
         if hadNews || !door.list.fallAsleep() || !executor.prepareToRest() {
             // Something is there or was just started: submit, but do not wait.
@@ -110,7 +116,13 @@ final class Loop<B: Backend & ~Copyable> {
         door.list.wakeUp()
         for index in 0..<batch.count { dispatch(batch[index]) }
         if hasDuePulses { servePulses() }
+        if !unsettled.isEmpty { settleStreams() }
         context.noteTurn()
+    }
+
+    /// Streams are looked after once for all that has come: what they start leaves with the next wait.
+    private func settleStreams() {
+        while let fanout = unsettled.popLast() { fanout.settle(on: self) }
     }
 
     /// Serves pipes and orders in the order they came: a pipe's server is ordered before the pipe can have news.
@@ -126,7 +138,8 @@ final class Loop<B: Backend & ~Copyable> {
         case (.session(let session), .data): session.outboundArrived(on: self)
         case (.session(let session), _): session.inboundHasRoom(on: self)
         case (.dialer(let dialer), .data): dialer.pipeArrived()
-        case (.dialer, _), (nil, _): break  // the connection is gone; its pipe is a thing of the past
+        case (.stream(let log), .data): log.arrived(on: self)
+        case (.dialer, _), (.stream, _), (nil, _): break  // the connection is gone; its pipe is a thing of the past
         }
     }
 
@@ -242,6 +255,8 @@ final class Loop<B: Backend & ~Copyable> {
         case .alarm(let waiting, let deadline, let id):
             alarms[id] = startTimer(at: deadline, .alarm(waiting, id: id))
         case .cancelAlarm(let id): cancelTimer(alarms.removeValue(forKey: id))
+        case .streams(let fanout): fanout.obey(on: self)
+        case .tell(let core, let change): for session in sessions(of: core) { session.tell(change, on: self) }
         case .stop: isStopped = true
         }
     }
@@ -254,6 +269,14 @@ final class Loop<B: Backend & ~Copyable> {
 
     private func sessions(of core: SocketCore) -> [Session] {
         members[ObjectIdentifier(core)].map { Array($0.sessions.values) } ?? []
+    }
+
+    /// What the publishing socket has on this loop.
+    func fanout(of core: SocketCore) -> Fanout {
+        if let made = members[ObjectIdentifier(core)]?.fanout { return made }
+        let made = Fanout(id: context.nextID(), door: door, waitsForSlowest: core.options.slowSubscribers == .wait)
+        member(core) { $0.fanout = made }
+        return made
     }
 
     private func member(_ core: SocketCore, _ change: (inout Members) -> Void) {
@@ -303,6 +326,15 @@ final class Loop<B: Backend & ~Copyable> {
         }
         wake(pipe.writerList, pipe.notifyWriter(.ended))
         core.noteEnded()
+    }
+
+    /// Gives up what a subscriber still had to get.
+    func end(_ feed: Feed, _ core: SocketCore, _ reason: LossReason, _ text: String) {
+        let lost = feed.end(on: self)
+        core.lose(lost, reason, endpoint: text)
+        if reason == .lingerOver, lost > 0 {
+            core.registry.withLock { $0.undelivered.append((text, lost)) }
+        }
     }
 
     /// A session's descriptor is closed and nothing is in flight any more.
@@ -371,6 +403,7 @@ final class Loop<B: Backend & ~Copyable> {
         let id = ObjectIdentifier(core)
         guard let those = members[id], those.isClosing, those.isEmpty else { return }
         cancelTimer(those.linger?.timer)
+        those.fanout?.end()
         members[id] = nil
         core.registry.withLock { $0.leftLoops.append(ObjectIdentifier(door)) }
         core.context.loopLeft(core)

@@ -33,6 +33,10 @@ enum LoopCommand: Sendable {
     case alarm(any Interruptible, at: Deadline, id: UInt64)
     /// Take an alarm back.
     case cancelAlarm(id: UInt64)
+    /// A publisher has orders about its subscribers.
+    case streams(Fanout)
+    /// Tell the publishers that a socket is connected to of a change of its subscriptions.
+    case tell(SocketCore, Subscriptions.Change)
     /// End the loop.
     case stop
 

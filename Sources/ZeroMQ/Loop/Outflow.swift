@@ -14,6 +14,8 @@ final class Outflow {
     static let controlBound = 4096
 
     private(set) var pipe: Pipe?
+    /// What a publisher's session sends from instead.
+    var feed: Feed?
     /// Bytes of the session itself: handshake, PONG. They go at a message boundary, before the pipe's.
     var control: [UInt8] = []
     /// Whether the consuming side of the pipe is ours now.
@@ -33,7 +35,7 @@ final class Outflow {
     var hasControl: Bool { !control.isEmpty }
     /// Whether something is in flight or waits to be sent. What is published counts even if its news has not come:
     /// an order may overtake the news of a pipe, since orders have one node in the list for all of them.
-    var hasWork: Bool { isSending || isConsumer || hasControl || pipe?.isEmpty == false }
+    var hasWork: Bool { isSending || isConsumer || hasControl || pipe?.isEmpty == false || feed?.hasWork ?? false }
 
     func open(_ pipe: Pipe?, framing: PeerInfo.Framing, isRaw: Bool = false) {
         self.pipe = pipe
@@ -47,9 +49,12 @@ final class Outflow {
         guard !isSending, session.phase != .closing else { return }
         if hasControl {
             guard ownsConnection() else { return }
-            if !isConsumer || pipe!.reader.pointee.isAtBoundary { return sendControl(session, on: loop) }
+            let isAtBoundary = feed.map(\.isAtBoundary) ?? (!isConsumer || pipe!.reader.pointee.isAtBoundary)
+            if isAtBoundary { return sendControl(session, on: loop) }
         }
-        guard let pipe, session.phase != .handshaking else { return }
+        guard session.phase != .handshaking else { return }
+        if let feed { return sendFeed(feed, session, on: loop) }
+        guard let pipe else { return }
         if let message = pipe.latest?.take() {
             control = message.encoded(framing)
             return sendControl(session, on: loop)
@@ -68,6 +73,12 @@ final class Outflow {
         if framing == .v1 { return sendTranslated(pipe, session, on: loop) }
         let list = gatherList()
         let (elements, _) = reader.pointee.gather(into: list, limit: Self.sendLimit)
+        send(list, elements, session, on: loop)
+    }
+
+    private func send<B: Backend & ~Copyable>(
+        _ list: UnsafeMutableBufferPointer<SendPart>, _ elements: Int, _ session: Session, on loop: Loop<B>
+    ) {
         isSending = true
         isControl = false
         if elements == 1 {
@@ -90,11 +101,33 @@ final class Outflow {
             let taken = translated > 0 ? translated : bytes
             if pipe.reader.pointee.advance(taken) { loop.wake(pipe.writerList, pipe.notifyWriter(.room)) }
         }
+        if let feed, !isControl {
+            if bytes >= 0 { feed.sent(translated > 0 ? translated : bytes, on: loop) } else { feed.stopped() }
+        }
         translated = 0
         guard session.phase != .closing else { return }
         if bytes < 0 { return session.end(.disconnected(completion.error), on: loop) }
         if isControl, session.phase == .finishing, !hasWork { return session.drained(on: loop) }
         flush(session, on: loop)
+    }
+
+    /// Sends what a subscriber has next, from the log that it shares with others.
+    private func sendFeed<B: Backend & ~Copyable>(_ feed: Feed, _ session: Session, on loop: Loop<B>) {
+        guard feed.prepare(toBoundary: hasControl, on: loop) else {
+            if session.phase == .finishing { session.drained(on: loop) }
+            return
+        }
+        if framing == .v1 {
+            let (bytes, output) = feed.translate()
+            return sendOwn(bytes, output, session, on: loop)
+        }
+        guard let piece = feed.piece else {
+            let list = gatherList()
+            return send(list, feed.gather(into: list), session, on: loop)
+        }
+        isSending = true
+        isControl = false
+        loop.backend.send(session.handle, piece, toCompletion: false)
     }
 
     // MARK: Callers that send
@@ -178,6 +211,7 @@ final class Outflow {
         list = nil
         control = []
         pipe = nil
+        feed = nil
         isConsumer = false
         isShared = false
     }

@@ -47,6 +47,10 @@ final class Session {
     /// Heartbeats, where there are any.
     var pulse: Pulse?
     let outflow = Outflow()
+    /// What comes from a subscriber, if this is a publisher's session.
+    private(set) var upstream: Upstream?
+    /// The subscriptions that a publisher was told of.
+    private var told: (version: UInt64, protocolVersion: ProtocolVersion)?
 
     init(
         _ core: SocketCore, endpoint: UInt64, text: String, handle: Handle, address: SocketAddress?, dialer: Dialer?
@@ -180,8 +184,10 @@ final class Session {
                     announced.change(group, joins: true, to: &outflow.control)
                 }
             }
-            inflow.open(connection.inbound, info, core.options.protocolLimits)
+            inflow.open(core.publisher == nil ? connection.inbound : nil, info, core.options.protocolLimits)
             attach(connection, framing: info.framing)
+            if let publisher = core.publisher { serve(connection, publisher, info, on: loop) }
+            if core.subscriptions != nil { tellAll(info.version) }
             report(.handshakeSucceeded)
             answersPings = info.supportsHeartbeats
             if core.readiness.isWanted.load(ordering: .acquiring) { confirm(on: loop) }
@@ -192,9 +198,72 @@ final class Session {
     /// Asks the peer whether it has admitted us: a PING behind our READY is answered by a session that runs.
     func confirm<B: Backend & ~Copyable>(on loop: Loop<B>) {
         guard phase == .running, let peer else { return }
+        if let told { return askForConfirmation(told.version, on: loop) }
         guard answersPings else { return core.confirm(peer.id) }
         Command.appendPing(ttl: 0, context: Self.confirmation, to: &outflow.control)
         outflow.flush(self, on: loop)
+    }
+
+    // MARK: Publish, subscribe
+
+    /// Begins to serve a subscriber.
+    private func serve<B: Backend & ~Copyable>(
+        _ connection: SocketCore.Registry.Connection, _ publisher: Publisher, _ info: PeerInfo, on loop: Loop<B>
+    ) {
+        let kept = dialer?.feed
+        let subscriber =
+            kept?.subscriber ?? Subscriber(id: connection.peer.id, fanout: loop.fanout(of: core), pipe: nil)
+        let feed = kept ?? Feed(subscriber, core)
+        feed.attach(self, on: loop)
+        outflow.feed = feed
+        upstream = Upstream(core, publisher, subscriber, connection.inbound)
+        core.note(subscriber, of: connection.peer.id)
+        if kept == nil {
+            if let message = core.options.welcomeMessage { feed.begin(with: message, pool: loop.pool, on: loop) }
+            publisher.arrived(subscriber)
+        }
+        // A subscriber of ZMTP 1.0 filters for itself.
+        if info.subscribesToEverything { publisher.take(.subscribe, Frame(), of: subscriber) }
+    }
+
+    /// Tells a publisher that has come of all subscriptions.
+    private func tellAll(_ version: ProtocolVersion) {
+        guard let subscriptions = core.subscriptions else { return }
+        let (prefixes, number) = subscriptions.snapshot
+        for prefix in prefixes {
+            prefix.withUnsafeBytes {
+                Subscription.subscribe.appendFrame(prefix: $0, for: version, to: &outflow.control)
+            }
+        }
+        told = (number, version)
+    }
+
+    /// Tells the publisher of a change.
+    func tell<B: Backend & ~Copyable>(_ change: Subscriptions.Change, on loop: Loop<B>) {
+        guard phase == .running, let told, change.version > told.version else { return }
+        change.prefix.withUnsafeBytes {
+            change.change.appendFrame(prefix: $0, for: told.protocolVersion, to: &outflow.control)
+        }
+        self.told?.version = change.version
+        outflow.flush(self, on: loop)
+    }
+
+    /// Asks the publisher whether it has what it was told. Older peers have no PING (37/ZMTP, Connection Heartbeating).
+    private func askForConfirmation<B: Backend & ~Copyable>(_ version: UInt64, on loop: Loop<B>) {
+        guard answersPings else { return confirm(version) }
+        withUnsafeBytes(of: version) { Command.appendPing(ttl: 0, context: $0, to: &outflow.control) }
+        outflow.flush(self, on: loop)
+    }
+
+    private func confirm(_ version: UInt64) {
+        guard let peer else { return }
+        core.subscriptions?.confirm(peer.id, endpoint: endpoint, version: version)
+    }
+
+    /// An answer to a PING that stood behind our subscriptions.
+    private func noteConfirmation(_ context: UnsafeRawBufferPointer) {
+        guard told != nil, context.count == MemoryLayout<UInt64>.size else { return }
+        confirm(context.loadUnaligned(as: UInt64.self))
     }
 
     func handshakeTimedOut<B: Backend & ~Copyable>(on loop: Loop<B>) {
@@ -217,7 +286,11 @@ final class Session {
         case .pong:
             let context = UnsafeRawBufferPointer(rebasing: body[try command.pongContext()])
             if let peer, context.elementsEqual(Self.confirmation) { core.confirm(peer.id) }
+            noteConfirmation(context)
             notePong(context)
+        case .subscribe, .cancel:
+            guard let upstream, let (change, prefix) = Subscription.parse(command: command) else { return }
+            try upstream.note(change, Frame(copying: UnsafeRawBufferPointer(rebasing: body[prefix])))
         case .error: throw .refusedByPeer
         // The mechanism has had it: a handshake is not begun again (37/ZMTP, Formal Grammar).
         case .ready: throw .unexpectedCommand
@@ -269,6 +342,7 @@ final class Session {
             pausePulse()
             // A caller may be sending what it published: then the pipe comes, and `drained` with it.
             guard outflow.ownsConnection() else { return }
+            outflow.feed?.freeze(on: loop)
             outflow.flush(self, on: loop)
             if !outflow.hasWork { end(.closed, on: loop) }
         case .finishing, .closing: break
@@ -347,8 +421,19 @@ final class Session {
         if core.phase.load(ordering: .acquiring) != .open, let pipe = inflow.pipe {
             core.lose(pipe.queued.messages, .notTaken, endpoint: text)
         }
+        upstream?.close()
+        let keepsFeed = outflow.feed != nil && dialer?.isFinishing == false && !isAbandoned
+        if let feed = outflow.feed {
+            if keepsFeed {
+                feed.detach()
+                dialer?.feed = feed
+            } else {
+                loop.end(feed, core, isAbandoned ? .lingerOver : .peerGone, text)
+                dialer?.feed = nil
+            }
+        }
         if let peer {
-            core.dismiss(peer.id)
+            core.dismiss(peer.id, keepsSubscriber: keepsFeed)
             if isDeparture { core.noteDeparture(of: peer, inflow.pipe) }
         }
         inflow.close()

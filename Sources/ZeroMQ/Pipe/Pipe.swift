@@ -112,4 +112,5 @@ final class Pipe: @unchecked Sendable {
 enum PipeServer {
     case session(Session)
     case dialer(Dialer)
+    case stream(StreamLog)
 }

@@ -127,7 +127,8 @@ struct PipeReader: ~Copyable {
         credit(count: count, position: position)
     }
 
-    private mutating func credit(count: UInt64, position: UInt64) -> Bool {
+    /// Gives credit up to a boundary.
+    mutating func credit(count: UInt64, position: UInt64) -> Bool {
         creditedCount = count
         creditedPosition = position
         var seen = words.pointee.room.load(ordering: .acquiring)
@@ -203,6 +204,15 @@ extension PipeReader {
                 body: UnsafeRawBufferPointer(start: start + header.headerCount, count: header.bodyCount), owner: nil
             )
         }
+    }
+
+    /// The body of the next message's first frame, which stays where it is. Call only while `remaining` is not 0.
+    func peek() -> UnsafeRawBufferPointer {
+        var walk = ChainWalk(segment: head, offset: offset, position: position)
+        while let (header, body) = walk.frame(limit: position &+ PipeWord.positionMask >> 1) {
+            if !header.flags.contains(.command) { return body }
+        }
+        return UnsafeRawBufferPointer(start: nil, count: 0)
     }
 
     /// Settles one message after its last frame was taken.
@@ -354,6 +364,31 @@ extension PipeReader {
         count &+= UInt64(lost)
         boundaryPosition = position
         return (lost, lost > 0 && credit(count: count, position: position))
+    }
+}
+
+// MARK: - Logs (a loop that sends the same bytes to many)
+
+extension PipeReader {
+    /// Looks at what is published, and leaves the cursor where it is.
+    mutating func lookAhead() -> StreamPoint {
+        _ = look()
+        return StreamPoint(
+            position: position &+ ((published.position &- position) & PipeWord.positionMask),
+            count: count &+ ((published.count &- count) & PipeWord.countMask))
+    }
+
+    /// Moves the cursor to a boundary. The bytes before it stay in the chain, which `StreamLog` frees.
+    mutating func pass(to point: StreamPoint) {
+        position = point.position
+        count = point.count
+    }
+
+    /// The chain begins here from now on: what lies before is no longer the pipe's.
+    mutating func keep(from segment: Segment) {
+        serial = PipeWords.first(of: words).pointee.serial
+        head = segment
+        boundary = segment
     }
 }
 

@@ -17,6 +17,11 @@ struct SegmentHeader: ~Copyable {
     var end = 0
     /// Keeps foreign memory alive: the storage of a large body. Nil for chunks.
     var owner: SharedBytes?
+    /// In a stream's log: subscribers that follow the stream's end and stand in this piece; -1 once the log begins
+    /// behind it.
+    var cursors: Int32 = 0
+    /// In a stream's log: parts with an end that this piece belongs to.
+    var holds: Int32 = 0
 }
 
 typealias Segment = UnsafeMutablePointer<SegmentHeader>

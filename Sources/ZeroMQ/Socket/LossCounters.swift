@@ -20,6 +20,8 @@ public enum LossReason: Int, Sendable, CaseIterable, CustomStringConvertible {
     case multipart
     /// A newer message took its place (`isConflating`).
     case conflated
+    /// PUB: nobody is subscribed to it. SUB: it came, but is not subscribed to any more.
+    case notSubscribed
 
     /// The reason's name.
     public var description: String {
@@ -33,6 +35,7 @@ public enum LossReason: Int, Sendable, CaseIterable, CustomStringConvertible {
         case .notTaken: "not taken"
         case .multipart: "multipart"
         case .conflated: "conflated"
+        case .notSubscribed: "not subscribed"
         }
     }
 }
@@ -48,6 +51,7 @@ final class LossCounters: Sendable {
     private let notTaken = Atomic<Int>(0)
     private let multipart = Atomic<Int>(0)
     private let conflated = Atomic<Int>(0)
+    private let notSubscribed = Atomic<Int>(0)
 
     func add(_ count: Int = 1, _ reason: LossReason) {
         guard count != 0 else { return }
@@ -61,6 +65,7 @@ final class LossCounters: Sendable {
         case .notTaken: notTaken.add(count, ordering: .relaxed)
         case .multipart: multipart.add(count, ordering: .relaxed)
         case .conflated: conflated.add(count, ordering: .relaxed)
+        case .notSubscribed: notSubscribed.add(count, ordering: .relaxed)
         }
     }
 
@@ -75,6 +80,7 @@ final class LossCounters: Sendable {
         case .notTaken: notTaken.load(ordering: .relaxed)
         case .multipart: multipart.load(ordering: .relaxed)
         case .conflated: conflated.load(ordering: .relaxed)
+        case .notSubscribed: notSubscribed.load(ordering: .relaxed)
         }
     }
 

@@ -10,12 +10,19 @@ extension Socket {
     /// is asked with a PING behind our READY and counts when it has answered. Older peers count when their handshake is
     /// done. A peer that is paused at its mark answers when it goes on. inproc peers count when they are joined.
     ///
-    /// For publishers it says that subscribers are there, not what they have subscribed to.
+    /// For publishers it says that subscribers are there, not what they have subscribed to: `subscribers` does that.
+    ///
+    /// For SUB and XSUB it says more: that publishers have all subscriptions made so far, every one that was connected
+    /// and `peers` of them at least. What they send from then on arrives, as far as it matches. Exact where the
+    /// publisher is a socket of this library: it answers only after the subscriptions stand before its next message. An
+    /// answer of libzmq says that its I/O thread has them; its sending thread looks for them at its next call, at most
+    /// about a millisecond late. Of a peer before ZMTP 3.1 it says that they were handed to the connection.
     /// - Parameters:
     ///   - peers: at least so many; 0 is always true.
     ///   - deadline: nil waits on.
     /// - Throws: `timedOut`, `socketClosed`, `contextClosed`.
     public final func ready(peers: Int = 1, until deadline: Deadline? = nil) throws(ZeroMQError) {
+        if core.type.isSubscriber { return try core.awaitConfirmation(peers, until: deadline) }
         while true {
             guard let waiter = try core.awaitReady(peers, until: deadline) else { return }
             if let driver = core.callerDriver {
@@ -35,6 +42,7 @@ extension Socket {
     public final nonisolated(nonsending) func ready(
         peers: Int = 1, until deadline: Deadline? = nil
     ) async throws(ZeroMQError) {
+        if core.type.isSubscriber { return try await core.awaitConfirmation(peers, until: deadline) }
         while true {
             guard !Task.isCancelled else { throw ZeroMQError(.cancelled, "the task was cancelled") }
             guard let waiter = try core.awaitReady(peers, until: deadline) else { return }

@@ -158,6 +158,22 @@ struct SendSide: ~Copyable {
         return now >= lastQuiet + Self.quietGap
     }
 
+    /// Puts a message into every pipe that has room.
+    /// - Returns: how many were at their marks, and how the last one leaves.
+    mutating func broadcast(_ put: (Pipe) -> Void) -> (missed: Int, departure: Departure) {
+        if list.hasNews { settle() }
+        var (missed, departure) = (0, Departure.gathered)
+        for pipe in ready + blocked {
+            guard pipe.writer.pointee.hasRoom() else {
+                missed += 1
+                continue
+            }
+            put(pipe)
+            departure = publish(pipe)
+        }
+        return (missed, departure)
+    }
+
     /// Takes the news: peers that came, have room again, or are gone. Linear in the news and the pipes, however many
     /// of them go at once.
     @inline(never)

@@ -109,6 +109,7 @@ public class Socket: @unchecked Sendable {
         try core.checkOpen()
         let target = try Endpoint(endpoint)
         let id = core.context.nextID()
+        core.subscriptions?.expect(id)
         switch target {
         case .inproc(let name):
             try core.refuseRawInproc(endpoint)
@@ -230,6 +231,7 @@ extension SocketCore {
         guard let entry else {
             throw ZeroMQError(.endpointUnknown, "this \(type) socket has neither bound nor connected \(text)")
         }
+        subscriptions?.forgetTarget(entry.id)
         if let name = entry.inproc {
             context.inproc.unbind(name, self)
             context.inproc.forget(name, self, endpoint: entry.id)

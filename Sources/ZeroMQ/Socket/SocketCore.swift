@@ -4,14 +4,17 @@ import ZMTP
 
 extension SocketType {
     /// Messages go out to peers.
-    var sends: Bool { self != .pull && self != .gather && self != .dish }
+    var sends: Bool { self != .pull && self != .gather && self != .dish && self != .sub && !isPublisher }
     /// Messages come in from peers.
-    var receives: Bool { self != .push && self != .scatter && self != .radio }
+    var receives: Bool { self != .push && self != .scatter && self != .radio && self != .pub }
+    /// Messages go out through streams, to those that are subscribed to them.
+    var isPublisher: Bool { self == .pub || self == .xpub }
+    var isSubscriber: Bool { self == .sub || self == .xsub }
     /// Queues made by `connect` are kept while the peer is away (28/REQREP, 30/PIPELINE, 31/EXPAIR and their kin).
     /// Types that name their peers know one only once it has come, unless the connect gave it a name.
     var keepsQueueWhileAway: Bool {
         switch self {
-        case .push, .pair, .req, .dealer, .client, .scatter, .channel: true
+        case .push, .pair, .req, .dealer, .client, .scatter, .channel, .xsub: true
         default: false
         }
     }
@@ -47,6 +50,10 @@ final class SocketCore: @unchecked Sendable {
     let groups: GroupTable?
     /// DISH: the groups it has joined.
     let joined: JoinedGroups?
+    /// What PUB and XPUB have besides.
+    let publisher: Publisher?
+    /// What SUB and XSUB have besides.
+    let subscriptions: Subscriptions?
     /// The driver of a caller-driven context.
     let callerDriver: CallerDriver?
     /// Whether messages come with frames that the pattern takes off.
@@ -83,6 +90,8 @@ final class SocketCore: @unchecked Sendable {
             let outbound: Pipe?
             /// Nil for inproc.
             let door: LoopDoor?
+            /// The peer as a subscriber of this publisher.
+            var subscriber: Subscriber?
             /// The other socket of an inproc connection, and what it calls this one.
             var partner: (core: SocketCore, id: UInt64)?
             /// The peer has admitted us as well.
@@ -143,9 +152,11 @@ final class SocketCore: @unchecked Sendable {
         joined = type == .dish ? JoinedGroups() : nil
         callerDriver = context.driver.withLock { $0 }
         isRaw = type == .stream || options.isRouterRaw
-        hasEnvelopes = type == .req || type == .rep
-        isPlainSender = type.keepsQueueWhileAway && type != .req && callerDriver == nil && !options.isConflating
-        isPlainReceiver = type == .pull || type == .dealer || type == .pair
+        hasEnvelopes = type == .req || type == .rep || type == .sub || type == .xpub
+        isPlainSender =
+            type.keepsQueueWhileAway && type != .req && type != .xsub && callerDriver == nil
+            && !options.isConflating
+        isPlainReceiver = type == .pull || type == .dealer || type == .pair || type == .xsub
         sender = .allocate(capacity: 1)
         receiver = .allocate(capacity: 1)
         sender.initialize(
@@ -155,6 +166,11 @@ final class SocketCore: @unchecked Sendable {
         receiver.initialize(to: ReceiveSide(crowd: type.isSinglePart ? Crowd() : nil))
         sendList = sender.pointee.list
         receiveList = receiver.pointee.list
+        publisher =
+            type.isPublisher
+            ? Publisher(
+                type, options, list: sendList, receiveList: receiveList, pool: sendPool, losses: losses) : nil
+        subscriptions = type.isSubscriber ? Subscriptions() : nil
         try context.register(self)
     }
 
@@ -191,6 +207,7 @@ final class SocketCore: @unchecked Sendable {
         sendList.wake(sendList.push(wakeSender.node, .call))
         receiveList.wake(receiveList.push(wakeReceiver.node, .call))
         readiness.announce()
+        subscriptions?.wakeWaiters()
     }
 
     /// Closes, as the owner of the socket.
@@ -369,20 +386,34 @@ final class SocketCore: @unchecked Sendable {
     }
 
     /// Takes a peer out of the tables.
-    func dismiss(_ id: UInt64) {
-        registry.withLock { registry in
-            guard let connection = registry.connections.removeValue(forKey: id) else { return }
+    /// - Parameter keepsSubscriber: the peer will come back, and what it subscribed to is kept for it.
+    func dismiss(_ id: UInt64, keepsSubscriber: Bool = false) {
+        let subscriber = registry.withLock { registry -> Subscriber? in
+            guard let connection = registry.connections.removeValue(forKey: id) else { return nil }
             if registry.routes[connection.peer.routingID] == id {
                 registry.routes[connection.peer.routingID] = nil
             }
-            guard let pipe = connection.outbound else { return }
-            groups?.remove(pipe)
-            // The queue of a connect outlives its connections, so its name does; inproc is never connected again.
-            if connection.door == nil { registry.unreserve(pipe) }
-            if registry.reservations[ObjectIdentifier(pipe)] == nil {
-                registry.numbers[connection.peer.number] = nil
+            if let pipe = connection.outbound {
+                groups?.remove(pipe)
+                // The queue of a connect outlives its connections, so its name does; inproc is never connected again.
+                if connection.door == nil { registry.unreserve(pipe) }
+                if registry.reservations[ObjectIdentifier(pipe)] == nil {
+                    registry.numbers[connection.peer.number] = nil
+                }
             }
+            return connection.subscriber
         }
+        if let subscriber, !keepsSubscriber { publisher?.gone(subscriber) }
+        subscriptions?.forget(id)
+    }
+
+    func note(_ subscriber: Subscriber, of peer: UInt64) {
+        registry.withLock { $0.connections[peer]?.subscriber = subscriber }
+    }
+
+    /// The subscriber of that number, while it is connected (XPUB).
+    func subscriber(_ id: UInt64) -> Subscriber? {
+        registry.withLock { registry in registry.connections.values.first { $0.subscriber?.id == id }?.subscriber }
     }
 
     /// The pipe towards the peer of that name (ROUTER).

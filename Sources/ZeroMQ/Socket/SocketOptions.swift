@@ -142,6 +142,29 @@ public struct SocketOptions: Sendable {
     /// Which loops of the context may serve the socket's connections: bit N stands for loop N, 0 for all; at least one
     /// of them must exist (AFFINITY). Default 0. Connections go to the allowed ones in turn.
     public var affinity: UInt64 = 0
+    // MARK: Publish, subscribe
+
+    /// PUB, XPUB: what happens to a subscriber that is behind by its whole mark. Default `dropNewest`.
+    public var slowSubscribers = SlowSubscriberPolicy.dropNewest
+    /// PUB, XPUB: send to those whose subscriptions do *not* match; SUB: take what does not match. All peers of such a
+    /// socket have to agree. Default false.
+    public var isMatchingInverted = false
+    /// XPUB: a subscription is received even if another peer, or this one, has the same. Default false.
+    public var isVerbose = false
+    /// XPUB: as `isVerbose`, and so for cancellations. Default false.
+    public var isVerboser = false
+    /// XPUB: a peer's subscriptions are only received; the user decides with `admit` and `dismiss`. Default false.
+    public var isManual = false
+    /// XPUB with `isManual`: the message after such a decision goes to that peer alone: the last value, for one that
+    /// has come late. Default false.
+    public var isManualLastValue = false
+    /// XPUB, PUB: sent to each subscriber before all others; a SUB sees it if it is subscribed to it. Default nil.
+    public var welcomeMessage: Message?
+    /// PUB, XPUB: only the first frame of a peer's message can be a subscription; without it each frame can, as in the
+    /// reference. Default false.
+    public var isOnlyFirstSubscribe = false
+    /// XSUB: each cancellation is sent on, not only that of the last holder. Default false.
+    public var isUnsubscribeVerbose = false
 
     /// The defaults.
     public init() {}
@@ -156,6 +179,11 @@ public struct SocketOptions: Sendable {
             }
         }
         try demand(isConflating, "isConflating", [.push, .pull, .dealer, .pub, .sub])
+        try demand(isVerbose, "isVerbose", [.xpub])
+        try demand(isVerboser, "isVerboser", [.xpub])
+        try demand(isManual, "isManual", [.xpub])
+        try demand(welcomeMessage != nil, "welcomeMessage", [.pub, .xpub])
+        try demand(isUnsubscribeVerbose, "isUnsubscribeVerbose", [.xsub])
         try demand(probesRouter, "probesRouter", [.router, .dealer, .req])
         try demand(!routerNotifications.isEmpty, "routerNotifications", [.router])
         try demand(isRouterRaw, "isRouterRaw", [.router])
@@ -183,6 +211,8 @@ public struct SocketOptions: Sendable {
         try demand(bytes ~= sendByteMark, "sendByteMark is \(sendByteMark), not in \(bytes)")
         try demand(bytes ~= receiveByteMark, "receiveByteMark is \(receiveByteMark), not in \(bytes)")
         try demand(1...65535 ~= backlog, "backlog is \(backlog), not in 1...65535")
+        try demand(
+            isManual || !isManualLastValue, "isManualLastValue is true without isManual, which it is a form of")
         try demand(routingID.count <= 255, "routingID has \(routingID.count) bytes, more than 255")
         try demand(
             routingID.isEmpty || routingID.bytes[0] != 0,

@@ -15,6 +15,8 @@ public struct SocketStatistics: Sendable {
         /// The last heartbeat's round trip: from when the PING was due until its PONG was taken; nil before the first,
         /// and where the socket sends no heartbeats (`SocketOptions.heartbeatInterval`).
         public let roundTrip: Duration?
+        /// Messages sent to it and lost for it, where a publisher counts them by peer; nil for other types.
+        public let published: (sent: Int, lost: Int)?
     }
 
     /// By connection, in the order they came.
@@ -29,11 +31,20 @@ public struct SocketStatistics: Sendable {
 
     init(_ core: SocketCore) {
         let connections = core.registry.withLock { Array($0.connections.values) }
+        var missed = 0
         peers = connections.map { connection in
-            PeerShare(
-                peer: connection.peer, toSend: connection.outbound?.queued ?? (0, 0),
-                toTake: connection.inbound?.queued ?? (0, 0), roundTrip: connection.peer.roundTripTime)
+            let account = connection.subscriber?.account.withLock { $0 }
+            let now = account?.now
+            missed += now?.missed ?? 0
+            return PeerShare(
+                peer: connection.peer,
+                toSend: now.map { ($0.queued, $0.bytes) } ?? connection.outbound?.queued ?? (0, 0),
+                toTake: connection.inbound?.queued ?? (0, 0),
+                roundTrip: connection.peer.roundTripTime,
+                published: account.flatMap { account in now.map { (account.sent, $0.lost) } })
         }.sorted { $0.peer.id < $1.peer.id }
-        losses = core.losses.all
+        var losses = core.losses.all
+        if missed > 0 { losses[.mark, default: 0] += missed }
+        self.losses = losses
     }
 }

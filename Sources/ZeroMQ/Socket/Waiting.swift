@@ -5,13 +5,38 @@ import Proactor
 extension SocketCore {
     /// Sleeps until a peer may have room. Call after `choose` found none.
     func sleepForRoom(until deadline: Deadline?) throws(ZeroMQError) {
-        guard sender.pointee.prepareToWait() else { return }
+        guard prepareToWaitForRoom() else { return }
         try sleep(on: sendList, until: deadline, "send")
+    }
+
+    /// Sleeps until there is news for the sending half.
+    func sleepForNews(until deadline: Deadline?) throws(ZeroMQError) {
+        try sleep(on: sendList, until: deadline, "wait for subscribers")
+    }
+
+    /// Sleeps until something was confirmed.
+    func sleepForConfirmation(on list: ReadyList, until deadline: Deadline?) throws(ZeroMQError) {
+        try sleep(on: list, until: deadline, "wait for publishers")
+    }
+
+    nonisolated(nonsending) func suspendForNews(until deadline: Deadline?) async throws(ZeroMQError) {
+        try await suspend(on: sendList, until: deadline, "wait for subscribers")
+    }
+
+    nonisolated(nonsending) func suspendForConfirmation(
+        on list: ReadyList, until deadline: Deadline?
+    ) async throws(ZeroMQError) {
+        try await suspend(on: list, until: deadline, "wait for publishers")
     }
 
     /// Sleeps until a message may be there.
     func sleepForMessage(until deadline: Deadline?) throws(ZeroMQError) {
         try sleep(on: receiveList, until: deadline, "receive")
+    }
+
+    /// - Returns: false if there is no need to wait.
+    private func prepareToWaitForRoom() -> Bool {
+        publisher?.prepareToWait() ?? sender.pointee.prepareToWait()
     }
 
     private func sleep(on list: ReadyList, until deadline: Deadline?, _ verb: String) throws(ZeroMQError) {
@@ -23,7 +48,7 @@ extension SocketCore {
     }
 
     nonisolated(nonsending) func suspendForRoom(until deadline: Deadline?) async throws(ZeroMQError) {
-        guard sender.pointee.prepareToWait() else { return }
+        guard prepareToWaitForRoom() else { return }
         try await suspend(on: sendList, until: deadline, "send")
     }
 

@@ -105,9 +105,11 @@ final class InprocRegistry: Sendable {
         }
         let forth =
             waiting.outbound
-            ?? (connector.type.sends
+            ?? (connector.sendsInproc(to: binder)
                 ? connector.makeOutbound(readerList: nil, extraMark: binder.inprocMark) : nil)
-        let back = binder.type.sends ? binder.makeOutbound(readerList: nil, extraMark: connector.inprocMark) : nil
+        let back =
+            binder.sendsInproc(to: connector)
+            ? binder.makeOutbound(readerList: nil, extraMark: connector.inprocMark) : nil
         // Before the writer knows the pipe.
         binder.greet(back)
         if waiting.outbound == nil { connector.greet(forth) }
@@ -142,6 +144,12 @@ final class InprocRegistry: Sendable {
         connector.noteArrival(of: atConnector.peer)
         forth?.join(binder.receiveList, peer: atBinder.peer)
         back?.join(connector.receiveList, peer: atConnector.peer)
+        if let back, binder.type.isPublisher {
+            binder.serveInproc(atBinder.peer, back, connector, atConnector.peer, endpoint: waiting.endpoint)
+        }
+        if let forth, connector.type.isPublisher {
+            connector.serveInproc(atConnector.peer, forth, binder, atBinder.peer, endpoint: 0)
+        }
         binder.report(.accepted, text)
         connector.report(.connected, text)
         binder.confirm(atBinder.peer.id)
@@ -152,4 +160,21 @@ final class InprocRegistry: Sendable {
 extension SocketCore {
     /// What a receiver adds to the mark of an inproc pipe: there is one queue, and it has both sides' room.
     var inprocMark: Int? { options.receiveHighWaterMark == 0 ? nil : options.receiveHighWaterMark }
+
+    /// Whether a pipe leads from here to the other socket of an inproc connection.
+    func sendsInproc(to other: SocketCore) -> Bool {
+        type.isPublisher || type.sends && other.type.receives
+    }
+
+    /// Begins to serve a subscriber of the same context: it is matched here and has a pipe of its own.
+    func serveInproc(
+        _ peer: Peer, _ pipe: Pipe, _ other: SocketCore, _ atOther: Peer, endpoint: UInt64
+    ) {
+        guard let publisher, let subscriptions = other.subscriptions else { return }
+        let subscriber = Subscriber(id: peer.id, fanout: nil, pipe: pipe)
+        note(subscriber, of: peer.id)
+        if let message = options.welcomeMessage { publisher.settle(subscriber, welcome: message) }
+        publisher.arrived(subscriber)
+        subscriptions.join(publisher, subscriber, connection: atOther.id, endpoint: endpoint)
+    }
 }
