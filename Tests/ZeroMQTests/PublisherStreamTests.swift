@@ -296,6 +296,7 @@ extension Sockets {
                 return socket
             }
             try publisher.subscribers(atLeast: 7, to: "a")
+            try publisher.subscribers(atLeast: 3, to: "b")
             for number in 0..<1000 { try publisher.send("\(["a", "b"][number % 2])\(number)") }
             for (index, socket) in subscribers.enumerated() {
                 for number in 0..<1000 where index % 2 == 1 || number % 2 == 0 {

@@ -28,7 +28,11 @@ extension Publisher {
     @inline(never)
     func refuseBySole() -> SendResult {
         let index = slots.firstIndex { !$0.members.isEmpty }!
-        if waits { return .full }
+        if waits {
+            // Whom the sender will wait for.
+            matched = [Int32(index)]
+            return .full
+        }
         refuse(index)
         return .sent
     }

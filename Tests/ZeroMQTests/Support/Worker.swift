@@ -31,6 +31,9 @@ final class Worker: @unchecked Sendable {
         thread = created
     }
 
+    /// Whether its end has come.
+    var isOver: Bool { argument.isDone.value != 0 }
+
     /// Waits for its end.
     /// - Returns: false if it has not ended: it hangs, and goes on hanging.
     func join(within seconds: Int = 30) -> Bool {
