@@ -63,7 +63,7 @@ final class ChunkPool: @unchecked Sendable {
     /// Somebody is at the free lists: the taker, or who trims the pool because memory is short.
     private let isHeld = Atomic<Bool>(false)
     /// What chunks are charged to; nil in tests of the pipes alone.
-    private let budget: MemoryBudget?
+    let budget: MemoryBudget?
 
     init(budget: MemoryBudget? = nil) {
         self.budget = budget
