@@ -29,12 +29,15 @@ public final class Context: Sendable {
     ///   - mode: default one background loop.
     ///   - engine: sizes of each loop's engine.
     ///   - logger: gets what monitors get, at debug and info level; nil logs nothing.
+    ///   - memoryBudget: what bounds the memory of its sockets' messages; by default all contexts of the process share
+    ///     one.
     /// - Throws: `engineFailed` with reason and cure, where a forced backend cannot run.
     public init(
         backend: BackendChoice? = nil, mode: Mode = .background(loops: 1),
-        engine: EngineConfiguration = EngineConfiguration(), logger: Logger? = nil
+        engine: EngineConfiguration = EngineConfiguration(), logger: Logger? = nil,
+        memoryBudget: MemoryBudget = .process
     ) throws(ZeroMQError) {
-        core = ContextCore(logger: logger)
+        core = ContextCore(logger: logger, budget: memoryBudget)
         do throws(ProactorError) {
             let selection = try BackendSelection.select(BackendChoice.resolve(backend), configuration: engine)
             switch selection.kind {

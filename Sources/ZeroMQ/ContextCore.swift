@@ -6,6 +6,7 @@ import ZMTP
 /// What contexts, sockets and loops share.
 final class ContextCore: Sendable {
     let logger: Logger?
+    let budget: MemoryBudget
     let report = Locked<EngineReport?>(nil)
     let executors = Locked<[LoopExecutor]>([])
     let driver = Locked<CallerDriver?>(nil)
@@ -24,7 +25,10 @@ final class ContextCore: Sendable {
     let turns = FutexCounter()
     let isWatched = Atomic<Bool>(false)
 
-    init(logger: Logger?) { self.logger = logger }
+    init(logger: Logger?, budget: MemoryBudget) {
+        self.logger = logger
+        self.budget = budget
+    }
 
     // MARK: Loops
 

@@ -4,7 +4,7 @@ import ZMTP
 import ZeroMQ
 
 @Suite(
-    "Heartbeats", .timeLimit(.minutes(1)),
+    "Heartbeats", .serialized, .timeLimit(.minutes(1)),
     .disabled(if: PythonPeer.missing != nil, "\(PythonPeer.missing ?? "")"))
 struct HeartbeatTests {
     @Test(
@@ -139,7 +139,7 @@ struct HeartbeatTests {
         try peer.socket("peer", ours == .pull ? "PUSH" : ours == .push ? "PULL" : "REQ")
         try peer.connect("peer", socket.bind("tcp://127.0.0.1:*"))
         try await monitor.handshake()
-        while socket.statistics.peers[0].roundTrip == nil { await Task.yield() }
+        while socket.statistics.peers[0].roundTrip == nil { try await Task.sleep(for: .milliseconds(1)) }
         while let event = monitor.poll() { Issue.record("the connection changed: \(event)") }
     }
 
@@ -156,7 +156,9 @@ struct HeartbeatTests {
             $0.heartbeatTimeout = .milliseconds(400)
         }
         let monitor = pull.monitor()
-        try peer.socket("push", "PUSH", byOurPings ? [:] : ["HEARTBEAT_IVL": 20, "HEARTBEAT_TTL": 400])
+        try peer.socket(
+            "push", "PUSH",
+            byOurPings ? [:] : ["HEARTBEAT_IVL": 20, "HEARTBEAT_TTL": 400, "HEARTBEAT_TIMEOUT": 10_000])
         // The relay lives in the peer's process, and freezes with it.
         let relay =
             try peer.ask(.init(do: "relay", on: "relay", endpoint: pull.bind("tcp://127.0.0.1:*"))).endpoint ?? ""

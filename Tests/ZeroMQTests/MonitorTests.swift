@@ -216,7 +216,11 @@ extension Sockets {
             for each in cases {
                 var peer: RawPeer? = try RawPeer(endpoint)
                 try peer?.send(each.octets)
-                if each.octets.isEmpty { peer = nil }
+                if each.octets.isEmpty {
+                    // With its greeting taken, so that the end is orderly.
+                    _ = try peer?.receive(64)
+                    peer = nil
+                }
                 let events = try Self.events(of: monitor, in: context) {
                     if case .disconnected = $0 { true } else { false }
                 }

@@ -25,6 +25,7 @@ final class Dialer {
     /// No further connection is wanted once what is queued has gone.
     private(set) var isFinishing = false
     private var failures = 0
+    private var wasConnected = false
     private var handle: Handle?
     /// The descriptor of the attempt, and where it goes: for events.
     private var place: EventPlace
@@ -118,7 +119,11 @@ final class Dialer {
     // MARK: Again
 
     /// The handshake is done; the next loss starts from the shortest pause.
-    func established() { failures = 0 }
+    func established() {
+        failures = 0
+        if wasConnected { core.tally(text) { $0.reconnects += 1 } }
+        wasConnected = true
+    }
 
     /// Why the session ended: a peer that refused us or broke the protocol is not asked again (37/ZMTP, Error
     /// Handling).
@@ -162,7 +167,10 @@ final class Dialer {
 
     // MARK: The pipe while nobody is connected
 
-    func pipeArrived() { isConsumer = true }
+    func pipeArrived() {
+        isConsumer = true
+        pipe?.noteRun()
+    }
 
     var hasUnsent: Bool { pipe?.isEmpty == false || feed?.hasWork ?? false }
 

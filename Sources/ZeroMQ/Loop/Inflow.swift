@@ -17,7 +17,7 @@ final class Inflow {
     private static let bodyThreshold = 32 << 10
     /// Bodies up to this size get their storage at once; beyond, it grows as bytes arrive.
     private static let trustedBody = 1 << 20
-    private static let hotMinimum = 16 << 10
+    static let hotMinimum = 16 << 10
     /// After so many small receives in a row one operation serves all that follow: taking it back costs more than
     /// starting a few anew, so a connection that turns busy now and then does without.
     private static let calmBound = 8
@@ -26,7 +26,7 @@ final class Inflow {
     private static let aheadBound = 64 << 10
 
     private(set) var pipe: Pipe?
-    private var scanner = MessageScanner()
+    var scanner = MessageScanner()
     private var decoder: V1Decoder?
     private var limits = ZMTPLimits()
     private var mode = Mode.quiet
@@ -38,14 +38,16 @@ final class Inflow {
     /// The application is behind by the whole mark: what is filled waits.
     private(set) var isPaused = false
     private var lookahead: Lookahead?
+    /// While it waits for memory: what the message in assembly holds meanwhile.
+    var hunger: Int?
     /// The connection ended meanwhile: told when what waits has been delivered.
     private var pendingEnd: SocketEvent.Kind?
     /// Bytes behind the pipe's cursor that are not whole frames yet.
-    private var filled = 0
+    var filled = 0
     private var room = 0
     private var chunkSize = 64 << 10
-    private var publishedPosition: UInt64 = 0
-    private var body: GrowingBody?
+    var publishedPosition: UInt64 = 0
+    var body: GrowingBody?
     /// What came behind a body that waits at the mark, from a receive that could not be called back before: at most
     /// the loop's lent buffers.
     private var held: [UInt8] = []
@@ -84,13 +86,15 @@ final class Inflow {
 
     /// Starts the next receive, unless the application is behind by the whole mark and enough waits for it.
     func arm<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
-        guard !isReceiving, !isPaused || looksAhead else { return }
+        guard !isReceiving, !isPaused || looksAhead, !hungers(session, on: loop) else { return }
         isReceiving = true
         if let space = body?.space {
             mode = .body
             loop.backend.receive(session.handle, into: space, untilFull: false)
         } else if mode == .hot, decoder == nil, !isPaused, let pipe {
-            let space = pipe.writer.pointee.room(behind: filled, minimum: Self.hotMinimum, chunk: chunkSize)
+            let space = pipe.writer.pointee.room(
+                behind: filled, minimum: Self.hotMinimum,
+                chunk: min(chunkSize, max(Self.hotMinimum, session.core.memory.limit / 16)))
             room = space.count
             loop.backend.receive(session.handle, into: space, untilFull: false)
         } else {
@@ -104,7 +108,9 @@ final class Inflow {
     /// Ends a receive that goes on, where what comes next is to be received otherwise. What it delivers until its
     /// last completion is taken as before.
     private func recall<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
-        guard let lasting, !isRecalled, mode != .quiet || body != nil || isPaused && !looksAhead else { return }
+        guard let lasting, !isRecalled,
+            mode != .quiet || body != nil || isPaused && !looksAhead || isShort(session)
+        else { return }
         isRecalled = true
         calm = 0
         loop.backend.cancel(lasting)
@@ -140,7 +146,7 @@ final class Inflow {
         goOn(session, on: loop)
     }
 
-    private func goOn<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
+    func goOn<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
         guard session.phase == .handshaking || session.phase == .running else { return }
         if session.outflow.hasControl { session.outflow.flush(session, on: loop) }
         if isReceiving { recall(session, on: loop) } else { arm(session, on: loop) }
@@ -258,7 +264,7 @@ final class Inflow {
                 if decoder == nil, let header,
                     header.bodyCount - (filled - header.headerCount) >= Self.bodyThreshold
                 {
-                    startBody(header, UnsafeRawPointer(writer.pointee.cursor))
+                    startBody(header, UnsafeRawPointer(writer.pointee.cursor), session.core.memory)
                 }
                 return
             }
@@ -267,9 +273,9 @@ final class Inflow {
 
     private func publish<B: Backend & ~Copyable>(_ pipe: Pipe, _ position: UInt64, on loop: Loop<B>) {
         publishedPosition = position
-        if pipe.writer.pointee.publish(position: position, keep: true) {
-            loop.wake(pipe.readerList, pipe.announce(.data))
-        }
+        let owesNews = pipe.writer.pointee.publish(position: position, keep: true)
+        pipe.noteRun()
+        if owesNews { loop.wake(pipe.readerList, pipe.announce(.data)) }
     }
 
     /// Commands between messages leave no trace: nobody behind needs them, and heartbeats must not fill chunks. Before
@@ -327,11 +333,12 @@ final class Inflow {
 
     // MARK: Large bodies
 
-    private func startBody(_ header: FrameHeader, _ start: UnsafeRawPointer) {
-        let have = filled - header.headerCount
-        let body = GrowingBody(header, trusted: Self.trustedBody)
-        body.append(UnsafeRawBufferPointer(start: start + header.headerCount, count: have))
-        self.body = body
+    private func startBody(_ header: FrameHeader, _ start: UnsafeRawPointer, _ budget: MemoryBudget) {
+        body = GrowingBody(
+            header, trusted: Self.trustedBody,
+            having: UnsafeRawBufferPointer(
+                start: start + header.headerCount, count: filled - header.headerCount),
+            budget: budget)
     }
 
     private func takeBody<B: Backend & ~Copyable>(

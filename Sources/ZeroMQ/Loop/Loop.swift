@@ -16,7 +16,7 @@ final class Loop<B: Backend & ~Copyable> {
     /// Runs Swift tasks on this thread.
     let executor: LoopExecutor
     /// Chunks of the pipes that this loop writes.
-    let pool = ChunkPool()
+    let pool: ChunkPool
     let context: ContextCore
     @exclusivity(unchecked)
     private var batch: CompletionBatch
@@ -30,6 +30,8 @@ final class Loop<B: Backend & ~Copyable> {
     /// By socket.
     private var members: [ObjectIdentifier: Members] = [:]
     private var alarms: [UInt64: Token] = [:]
+    /// Sessions that wait for memory.
+    var starved: [ObjectIdentifier: Session] = [:]
     /// Heartbeats of the sessions, and the one timer that serves them (`Pulse.swift`).
     var pulses = PulseQueue()
     var pulseTimer: Token?
@@ -74,6 +76,8 @@ final class Loop<B: Backend & ~Copyable> {
         /// What a publishing socket has here.
         var fanout: Fanout?
         var isClosing = false
+        /// Chunks for what it receives, where they count in a share of its own.
+        var pool: ChunkPool?
         var linger: (timer: Token, end: Deadline)?
 
         var isEmpty: Bool { listeners.isEmpty && dialers.isEmpty && sessions.isEmpty }
@@ -85,6 +89,7 @@ final class Loop<B: Backend & ~Copyable> {
         executor = LoopExecutor { [door] in door.nudge() }
         self.backend = backend
         self.context = context
+        pool = ChunkPool(budget: context.budget)
         batch = CompletionBatch(capacity: 256)
     }
 
@@ -257,6 +262,7 @@ final class Loop<B: Backend & ~Copyable> {
         case .cancelAlarm(let id): cancelTimer(alarms.removeValue(forKey: id))
         case .streams(let fanout): fanout.obey(on: self)
         case .tell(let core, let change): for session in sessions(of: core) { session.tell(change, on: self) }
+        case .memoryCame: feedStarved()
         case .stop: isStopped = true
         }
     }
@@ -283,6 +289,15 @@ final class Loop<B: Backend & ~Copyable> {
         change(&members[ObjectIdentifier(core), default: Members(core: core)])
     }
 
+    /// Where chunks for a socket's received messages come from.
+    func receivePool(_ core: SocketCore) -> ChunkPool {
+        guard core.memory !== context.budget else { return pool }
+        if let own = members[ObjectIdentifier(core)]?.pool { return own }
+        let made = ChunkPool(budget: core.memory)
+        member(core) { $0.pool = made }
+        return made
+    }
+
     /// Begins to serve a connected descriptor.
     func startSession(
         _ core: SocketCore, endpoint: UInt64, text: String, _ descriptor: consuming Descriptor, dialer: Dialer?
@@ -307,6 +322,12 @@ final class Loop<B: Backend & ~Copyable> {
         member(core) { $0.sessions[ObjectIdentifier(session)] = session }
         dialer?.session = session
         session.start(on: self)
+    }
+
+    /// Those that wait for memory try again, and enter themselves anew where there is too little.
+    private func feedStarved() {
+        let those = starved.values
+        for session in those { session.inflow.memoryCame(session, on: self) }
     }
 
     // MARK: Ending

@@ -37,6 +37,8 @@ enum LoopCommand: Sendable {
     case streams(Fanout)
     /// Tell the publishers that a socket is connected to of a change of its subscriptions.
     case tell(SocketCore, Subscriptions.Change)
+    /// Memory has come back: who waits for it goes on.
+    case memoryCame
     /// End the loop.
     case stop
 
@@ -55,7 +57,7 @@ enum LoopCommand: Sendable {
 
 /// The one door of a loop: pipes announce themselves in `list`, orders go by `post`. Everything behind it belongs to
 /// the loop's thread.
-final class LoopDoor: Sendable {
+final class LoopDoor: MemoryWaiter {
     let list: ReadyList
     /// Runs Swift tasks on the loop's thread.
     private let mail = Locked(Mail())
@@ -89,6 +91,8 @@ final class LoopDoor: Sendable {
         for command in rest { command.drop() }
         list.close()
     }
+
+    func memoryCame() { post(.memoryCame) }
 
     /// Makes the loop look at its mail and its jobs.
     func nudge() { list.wake(list.push(call.node, .call)) }

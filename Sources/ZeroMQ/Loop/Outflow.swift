@@ -69,6 +69,7 @@ final class Outflow {
                 return
             }
         }
+        pipe.noteRun()
         if isRaw { return sendRaw(pipe, session, on: loop) }
         if framing == .v1 { return sendTranslated(pipe, session, on: loop) }
         let list = gatherList()

@@ -84,7 +84,7 @@ final class Session {
             isDialed: dialer != nil)
         let admission = core.admit(
             arrival, outbound: dialer?.pipe, door: loop.door, readerList: loop.door.list,
-            makeInbound: { core.makeInbound(pool: loop.pool, writerList: loop.door.list, peer: $0) })
+            makeInbound: { core.makeInbound(pool: loop.receivePool(core), writerList: loop.door.list, peer: $0) })
         guard case .admitted(let connection) = admission else {
             return end(.peerRefused("its name is taken"), on: loop)
         }
@@ -172,7 +172,7 @@ final class Session {
             isDialed: dialer != nil)
         let admission = core.admit(
             arrival, outbound: dialer?.pipe, door: loop.door, readerList: loop.door.list,
-            makeInbound: { core.makeInbound(pool: loop.pool, writerList: loop.door.list, peer: $0) })
+            makeInbound: { core.makeInbound(pool: loop.receivePool(core), writerList: loop.door.list, peer: $0) })
         switch admission {
         case .refused(let why): end(.peerRefused(why), on: loop)
         case .admitted(let connection):
@@ -367,7 +367,9 @@ final class Session {
     }
 
     /// Ends the connection for the reason given. Further completions only free what they hold.
-    func end<B: Backend & ~Copyable>(_ reason: SocketEvent.Kind, on loop: Loop<B>) {
+    func end<B: Backend & ~Copyable>(
+        _ reason: SocketEvent.Kind, losing loss: LossReason = .cutShort, on loop: Loop<B>
+    ) {
         guard phase != .closing else { return }
         // A connection may break while the last words to a peer that failed its handshake are sent.
         let reason = phase == .finishing && farewell != .closed ? farewell : reason
@@ -377,7 +379,8 @@ final class Session {
         handshakeTimer = nil
         if let pulse { loop.forget(pulse) }
         pulse = nil
-        core.lose(inflow.unpublished, .cutShort, endpoint: text)
+        inflow.forgetHunger(self, on: loop)
+        core.lose(inflow.unpublished, loss, endpoint: text)
         tell(reason, wasHandshaking)
         closesOnArrival = !outflow.ownsConnection()
         if !closesOnArrival { loop.backend.close(handle) }

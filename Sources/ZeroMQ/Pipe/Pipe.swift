@@ -24,6 +24,7 @@ final class Pipe: @unchecked Sendable {
     private(set) var readerList: ReadyList
     /// Where the writer finds news of this pipe.
     let writerList: ReadyList
+    private let ages = AgeMarks()
     /// Whom the bytes come from, for pipes that an application consumes; set before the consumer meets the pipe.
     private(set) var peer: Peer?
     /// Holds the one message of a conflating pipe, through which no bytes go.
@@ -36,10 +37,12 @@ final class Pipe: @unchecked Sendable {
     ///   - mark: messages that may be published and not yet credited; 0 stands for `PipeWord.countBound`.
     ///   - byteMark: the same in bytes; 0 stands for `PipeWord.byteBound`.
     ///   - readerList: nil for a pipe whose consumer comes later (`join`).
+    ///   - budget: what has to have room for each message; nil for what was received, which occupies memory already.
     ///   - start: where positions and counts begin; tests begin near the wrap.
     init(
         mark: Int, byteMark: Int, pool: ChunkPool, readerList: ReadyList?, writerList: ReadyList, peer: Peer? = nil,
         latest: LatestMessage? = nil,
+        budget: MemoryBudget? = nil,
         startingAt start: (position: UInt64, count: UInt64) = (0, 0)
     ) {
         words = .allocate(capacity: 1)
@@ -58,7 +61,7 @@ final class Pipe: @unchecked Sendable {
         writer.initialize(
             to: PipeWriter(
                 words: words, pool: pool, mark: mark, byteMark: byteMark == 0 ? PipeWord.byteBound : byteMark,
-                startingAt: start))
+                budget: budget, startingAt: start))
         reader.initialize(to: PipeReader(words: words, pool: pool, mark: mark, startingAt: start))
     }
 
@@ -96,6 +99,36 @@ final class Pipe: @unchecked Sendable {
 
     /// Whether nothing waits in it.
     var isEmpty: Bool { queued.messages == 0 && latest?.isEmpty != false }
+
+    /// Messages and bytes that the consumer has credited since the beginning; by any thread. Each number is exact, the
+    /// two may be of neighbouring moments.
+    var passed: Traffic {
+        Traffic(
+            messages: words.pointee.passedCount.load(ordering: .relaxed),
+            bytes: words.pointee.passedPosition.load(ordering: .relaxed))
+    }
+
+    /// The same for what was published.
+    var published: Traffic {
+        // The older one first: what follows it fits into the fields of the word.
+        let passed = passed
+        let data = PipeWord(rawValue: words.pointee.data.load(ordering: .acquiring))
+        return Traffic(
+            messages: passed.messages &+ ((data.count &- passed.messages) & PipeWord.countMask),
+            bytes: passed.bytes &+ ((data.position &- passed.bytes) & PipeWord.positionMask))
+    }
+
+    /// Why it takes no message now.
+    var reasonToRefuse: LossReason { writer.pointee.isStarved ? .memory : .mark }
+
+    /// Notes when what is published now was there. By the loop once for each run of messages, never by a sender.
+    func noteRun() { ages.note(published: published.messages, passed: passed.messages) }
+
+    /// How long the oldest message has waited, as far as is known; nil while none waits.
+    var oldest: Duration? {
+        guard queued.messages > 0 else { return nil }
+        return ages.age(published: published.messages, passed: passed.messages)
+    }
 
     /// Tells the consumer: it owns the consuming side from now on (`publish` answered so), or the writer has ended.
     func announce(_ reason: ReadyReasons) -> Sleeper {

@@ -131,6 +131,8 @@ struct PipeReader: ~Copyable {
     mutating func credit(count: UInt64, position: UInt64) -> Bool {
         creditedCount = count
         creditedPosition = position
+        words.pointee.passedCount.store(count, ordering: .relaxed)
+        words.pointee.passedPosition.store(position, ordering: .relaxed)
         var seen = words.pointee.room.load(ordering: .acquiring)
         while true {
             let isWaiting = seen & PipeWord.waiting != 0
@@ -355,15 +357,13 @@ extension PipeReader {
         return remaining
     }
 
-    /// Passes over everything published, for a pipe that nobody will consume any more.
+    /// Passes over everything published, for a pipe that nobody will consume any more; its chunks but the last go back.
     /// - Returns: the messages passed over, and whether the writer must be woken.
     mutating func skip() -> (messages: Int, owesWake: Bool) {
         _ = look()
         let lost = remaining
-        position &+= (published.position &- position) & PipeWord.positionMask
-        count &+= UInt64(lost)
-        boundaryPosition = position
-        return (lost, lost > 0 && credit(count: count, position: position))
+        let owesWake = advance(Int((published.position &- position) & PipeWord.positionMask))
+        return (lost, owesWake)
     }
 }
 

@@ -58,7 +58,10 @@ struct PipeWords: ~Copyable {
     private var first = First()
     private let gap1: (UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0)
     let room: Atomic<UInt64>
-    private let gap2: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0)
+    /// What the consumer has credited since the beginning, wide; stored just before each credit, for statistics only.
+    let passedCount: Atomic<UInt64>
+    let passedPosition: Atomic<UInt64>
+    private let gap2: (UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0)
 
     /// The first chunk after `bare`: written by the writer before it publishes, read by the consumer that finds it
     /// has none.
@@ -78,5 +81,7 @@ struct PipeWords: ~Copyable {
         let flags = PipeWord.bare | (isIdle ? PipeWord.idle : 0)
         data = Atomic(PipeWord(position: start.position, count: start.count, flags: flags).rawValue)
         room = Atomic(PipeWord(position: start.position, count: start.count).rawValue)
+        passedCount = Atomic(start.count)
+        passedPosition = Atomic(start.position)
     }
 }

@@ -32,13 +32,22 @@ struct PipeWriter: ~Copyable {
     /// The chunk was taken while the pipe was bare and is not published yet.
     private var isPrivate = false
     private var nextSize = ChunkPool.smallest
+    /// Up to here messages may begin without a look at the byte mark and the budget: so a budget costs nothing but a
+    /// look each 16 KiB.
+    private var admittedPosition: UInt64
+    private let budget: MemoryBudget?
+    /// Whether the budget refused when it was last asked.
+    private(set) var isStarved = false
+    private static let budgetQuantum: UInt64 = 16 << 10
 
     init(
-        words: UnsafeMutablePointer<PipeWords>, pool: ChunkPool, mark: Int, byteMark: Int,
+        words: UnsafeMutablePointer<PipeWords>, pool: ChunkPool, mark: Int, byteMark: Int, budget: MemoryBudget?,
         startingAt start: (position: UInt64, count: UInt64)
     ) {
         (position, count) = start
         (creditedPosition, creditedCount) = start
+        admittedPosition = start.position
+        self.budget = budget
         self.words = words
         self.pool = pool
         self.mark = mark
@@ -54,7 +63,7 @@ struct PipeWriter: ~Copyable {
     /// up, so a stale view only delays, never overruns.
     @inline(__always)
     mutating func hasRoom() -> Bool {
-        if count &- creditedCount < mark, position &- creditedPosition < byteMark { return true }
+        if count &- creditedCount < mark, position < admittedPosition { return true }
         return refreshRoom()
     }
 
@@ -63,7 +72,19 @@ struct PipeWriter: ~Copyable {
         let room = PipeWord(rawValue: words.pointee.room.load(ordering: .acquiring))
         creditedCount = count &- ((count &- room.count) & PipeWord.countMask)
         creditedPosition = position &- ((position &- room.position) & PipeWord.positionMask)
-        return count &- creditedCount < mark && position &- creditedPosition < byteMark
+        let waiting = position &- creditedPosition
+        guard count &- creditedCount < mark, waiting < byteMark else { return false }
+        if let budget, budget.isExhausted {
+            isStarved = true
+            budget.countRefusal()
+            // A chunk that is held for the next message may be what is wanting.
+            letGo()
+            return false
+        }
+        isStarved = false
+        let free = UInt64(byteMark) &- waiting
+        admittedPosition = position &+ (budget == nil ? free : min(free, Self.budgetQuantum))
+        return true
     }
 
     /// Announces that the writer waits for room, unless some has come.
@@ -103,7 +124,7 @@ struct PipeWriter: ~Copyable {
         if limit - cursor < FrameHeader.maximumCount { grow(FrameHeader.maximumCount) }
         let head = FrameHeader.write(at: cursor, flags: flags, bodyCount: body.count)
         cursor += head
-        append(ChunkPool.extent(body, owner: owner))
+        append(pool.extent(body, owner: owner))
         position &+= UInt64(head + body.count)
     }
 
@@ -232,6 +253,14 @@ extension PipeWriter {
         return UnsafeMutableRawBufferPointer(start: start, count: limit - start)
     }
 
+    /// Moves the filled bytes into a chunk of their size, if this one is much larger: memory is short.
+    mutating func shrink(behind filled: Int) {
+        guard isHeld, limit - cursor > max(2 * filled, 2 * ChunkPool.smallest) else { return }
+        let chunk = pool.take(filled)
+        chunk.pointee.base.copyMemory(from: cursor, byteCount: filled)
+        append(chunk)
+    }
+
     /// Takes whole frames that lie behind the cursor into the chain; `messages` of them end messages.
     mutating func accept(bytes: Int, messages: Int) {
         cursor += bytes
@@ -243,9 +272,12 @@ extension PipeWriter {
     /// cursor, as a whole.
     mutating func accept(header: Int, extent: UnsafeRawBufferPointer, owner: SharedBytes) {
         cursor += header
-        append(ChunkPool.extent(extent, owner: owner))
+        append(pool.extent(extent, owner: owner))
         position &+= UInt64(header + extent.count)
     }
+
+    /// Bytes behind the cursor in the last chunk.
+    var spaceLeft: Int { isHeld ? limit - cursor : 0 }
 
     /// Drops the last `bytes` accepted bytes again (commands, which no one behind needs), if they lie in this chunk.
     mutating func retract(_ bytes: Int) -> Bool {

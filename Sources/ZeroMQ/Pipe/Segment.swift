@@ -22,6 +22,8 @@ struct SegmentHeader: ~Copyable {
     var cursors: Int32 = 0
     /// In a stream's log: parts with an end that this piece belongs to.
     var holds: Int32 = 0
+    /// What a budget was charged for it.
+    var charge = 0
 }
 
 typealias Segment = UnsafeMutablePointer<SegmentHeader>
@@ -44,7 +46,7 @@ extension UnsafeMutablePointer where Pointee == SegmentHeader {
 /// whole (no ABA). The pool keeps at most `bound` bytes; what comes back beyond that is freed.
 ///
 /// Sendable: `returned` is a lock-free stack that is only pushed to and taken whole, `kept` is an atomic count; the
-/// free lists are touched by the taker alone, which the callers' ownership of the writing half guarantees.
+/// free lists are touched by whoever holds `isHeld`.
 final class ChunkPool: @unchecked Sendable {
     /// Room behind each chunk, so that a fixed-size copy of a small body may read past its end.
     static let slack = 64
@@ -58,42 +60,69 @@ final class ChunkPool: @unchecked Sendable {
     private let returned = Atomic<UInt>(0)
     private let kept = Atomic<Int>(0)
     private let free: UnsafeMutablePointer<Segment?>
+    /// Somebody is at the free lists: the taker, or who trims the pool because memory is short.
+    private let isHeld = Atomic<Bool>(false)
+    /// What chunks are charged to; nil in tests of the pipes alone.
+    let budget: MemoryBudget?
 
-    init() {
+    init(budget: MemoryBudget? = nil) {
+        self.budget = budget
         free = .allocate(capacity: Self.classes)
         free.initialize(repeating: nil, count: Self.classes)
+        budget?.add(self)
     }
 
     deinit {
-        sort(UInt(0))
-        for index in 0..<Self.classes {
-            while let segment = free[index] {
-                free[index] = Segment(bitPattern: segment.pointee.next.load(ordering: .relaxed))
-                Self.discard(segment)
-            }
-        }
+        budget?.remove(ObjectIdentifier(self))
+        trim()
         free.deallocate()
     }
 
     /// A chunk of at least `size` bytes. Only by the taker.
     func take(_ size: Int) -> Segment {
-        guard size <= Self.largest else { return Self.make(size) }
+        guard size <= Self.largest else { return make(size) }
         let index = Self.index(size)
-        if free[index] == nil { sort(returned.exchange(0, ordering: .acquiring)) }
-        guard let segment = free[index] else { return Self.make(Self.smallest << index) }
-        free[index] = Segment(bitPattern: segment.pointee.next.load(ordering: .relaxed))
+        guard let segment = reuse(index) else { return make(Self.smallest << index) }
         kept.subtract(segment.pointee.capacity, ordering: .relaxed)
         segment.pointee.next.store(0, ordering: .relaxed)
         segment.pointee.end = 0
         return segment
     }
 
+    private func reuse(_ index: Int) -> Segment? {
+        // Nobody but a trimmer is ever met here, and it leaves soon.
+        while isHeld.exchange(true, ordering: .acquiring) { sched_yield() }
+        defer { isHeld.store(false, ordering: .releasing) }
+        if free[index] == nil { sort(returned.exchange(0, ordering: .acquiring)) }
+        guard let segment = free[index] else { return nil }
+        free[index] = Segment(bitPattern: segment.pointee.next.load(ordering: .relaxed))
+        return segment
+    }
+
+    /// Frees what is kept for reuse; by any thread. Does nothing while the taker is there.
+    func trim() {
+        guard !isHeld.exchange(true, ordering: .acquiring) else { return }
+        sort(returned.exchange(0, ordering: .acquiring))
+        var (bytes, charged) = (0, 0)
+        for index in 0..<Self.classes {
+            while let segment = free[index] {
+                free[index] = Segment(bitPattern: segment.pointee.next.load(ordering: .relaxed))
+                bytes += segment.pointee.capacity
+                charged += segment.pointee.charge
+                Self.destroy(segment)
+            }
+        }
+        isHeld.store(false, ordering: .releasing)
+        kept.subtract(bytes, ordering: .relaxed)
+        budget?.release(charged)
+    }
+
     /// Gives a segment back; by any thread.
     func give(_ segment: Segment) {
         let size = segment.pointee.capacity
         guard segment.pointee.owner == nil, size <= Self.largest,
-            kept.load(ordering: .relaxed) + size <= Self.bound
-        else { return Self.discard(segment) }
+            kept.load(ordering: .relaxed) + size <= Self.bound, budget?.isExhausted != true
+        else { return discard(segment) }
         kept.add(size, ordering: .relaxed)
         var head = returned.load(ordering: .relaxed)
         while true {
@@ -115,13 +144,14 @@ final class ChunkPool: @unchecked Sendable {
     }
 
     /// A segment over foreign memory, kept alive by its owner.
-    static func extent(_ bytes: UnsafeRawBufferPointer, owner: SharedBytes) -> Segment {
+    func extent(_ bytes: UnsafeRawBufferPointer, owner: SharedBytes) -> Segment {
+        let charge = budget == nil || owner.isCharged ? 0 : bytes.count
+        budget?.charge(charge)
         let segment = Segment.allocate(capacity: 1)
         segment.initialize(
             to: SegmentHeader(
                 base: UnsafeMutableRawPointer(mutating: bytes.baseAddress!), capacity: bytes.count,
-                end: bytes.count,
-                owner: owner))
+                end: bytes.count, owner: owner, charge: charge))
         return segment
     }
 
@@ -130,22 +160,30 @@ final class ChunkPool: @unchecked Sendable {
         return Int.bitWidth - (size - 1).leadingZeroBitCount - smallest.trailingZeroBitCount
     }
 
-    private static func make(_ size: Int) -> Segment {
+    private func make(_ size: Int) -> Segment {
+        budget?.charge(size)
         let stride = (MemoryLayout<SegmentHeader>.size + 63) & ~63
-        let memory = UnsafeMutableRawPointer.allocate(byteCount: stride + size + slack, alignment: 64)
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: stride + size + Self.slack, alignment: 64)
         let segment = memory.bindMemory(to: SegmentHeader.self, capacity: 1)
-        segment.initialize(to: SegmentHeader(base: memory + stride, capacity: size, owner: nil))
+        segment.initialize(
+            to: SegmentHeader(base: memory + stride, capacity: size, owner: nil, charge: budget == nil ? 0 : size))
         return segment
     }
 
-    private static func discard(_ segment: Segment) {
+    private func discard(_ segment: Segment) {
+        let charge = segment.pointee.charge
+        Self.destroy(segment)
+        budget?.release(charge)
+    }
+
+    private static func destroy(_ segment: Segment) {
         segment.deinitialize(count: 1)
         UnsafeMutableRawPointer(segment).deallocate()
     }
 
     /// Sorts a list of returned chunks into the free lists.
     private func sort(_ list: UInt) {
-        var rest = list == 0 ? returned.exchange(0, ordering: .acquiring) : list
+        var rest = list
         while let segment = Segment(bitPattern: rest) {
             rest = segment.pointee.next.load(ordering: .relaxed)
             let index = Self.index(segment.pointee.capacity)

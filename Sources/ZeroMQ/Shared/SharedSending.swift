@@ -199,9 +199,12 @@ extension SocketCore {
             },
             hasMore: { [self] in sender.pointee.hasRoom() },
             prepare: { [self] in
-                guard case .number(let number) = target else { return sender.pointee.prepareToWait() }
+                guard case .number(let number) = target else {
+                    return sender.pointee.prepareToWait() && !hasMemoryAgain()
+                }
                 // A peer that has gone meanwhile is news, or no more in the table: looking again tells.
-                return route(number: number)?.writer.pointee.waitForRoom() ?? false
+                guard let pipe = route(number: number), pipe.writer.pointee.waitForRoom() else { return false }
+                return !pipe.writer.pointee.isStarved || memory.enlist(self)
             })
     }
 

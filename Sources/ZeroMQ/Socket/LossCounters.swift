@@ -12,6 +12,8 @@ public enum LossReason: Int, Sendable, CaseIterable, CustomStringConvertible {
     case peerGone
     /// The connection was lost in the middle of a message, or with messages behind the mark that waited for room.
     case cutShort
+    /// The byte budget (`MemoryBudget`) was used up: a half-received message was given up, or the pattern drops.
+    case memory
     /// Closing: linger was over before it was sent.
     case lingerOver
     /// Closing: received but never taken.
@@ -31,6 +33,7 @@ public enum LossReason: Int, Sendable, CaseIterable, CustomStringConvertible {
         case .unexpected: "unexpected"
         case .peerGone: "peer gone"
         case .cutShort: "cut short"
+        case .memory: "memory"
         case .lingerOver: "linger over"
         case .notTaken: "not taken"
         case .multipart: "multipart"
@@ -47,6 +50,7 @@ final class LossCounters: Sendable {
     private let unexpected = Atomic<Int>(0)
     private let peerGone = Atomic<Int>(0)
     private let cutShort = Atomic<Int>(0)
+    private let memory = Atomic<Int>(0)
     private let lingerOver = Atomic<Int>(0)
     private let notTaken = Atomic<Int>(0)
     private let multipart = Atomic<Int>(0)
@@ -61,6 +65,7 @@ final class LossCounters: Sendable {
         case .unexpected: unexpected.add(count, ordering: .relaxed)
         case .peerGone: peerGone.add(count, ordering: .relaxed)
         case .cutShort: cutShort.add(count, ordering: .relaxed)
+        case .memory: memory.add(count, ordering: .relaxed)
         case .lingerOver: lingerOver.add(count, ordering: .relaxed)
         case .notTaken: notTaken.add(count, ordering: .relaxed)
         case .multipart: multipart.add(count, ordering: .relaxed)
@@ -76,6 +81,7 @@ final class LossCounters: Sendable {
         case .unexpected: unexpected.load(ordering: .relaxed)
         case .peerGone: peerGone.load(ordering: .relaxed)
         case .cutShort: cutShort.load(ordering: .relaxed)
+        case .memory: memory.load(ordering: .relaxed)
         case .lingerOver: lingerOver.load(ordering: .relaxed)
         case .notTaken: notTaken.load(ordering: .relaxed)
         case .multipart: multipart.load(ordering: .relaxed)

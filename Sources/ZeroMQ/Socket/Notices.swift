@@ -23,7 +23,7 @@ extension SocketCore {
     }
 
     /// Chunks of an inproc pipe: of its own if somebody else than the sender writes the first message.
-    var inprocPool: ChunkPool { greets ? ChunkPool() : sendPool }
+    var inprocPool: ChunkPool { greets ? ChunkPool(budget: memory) : sendPool }
 
     /// Puts the greeting into a fresh inproc pipe that nobody else knows yet.
     func greet(_ pipe: Pipe?) {
@@ -64,7 +64,8 @@ extension SocketCore {
     /// A pipe with one message in it, as if it had come from the peer.
     private func makeNotice(_ frame: Frame, from peer: Peer) -> Pipe {
         let pipe = Pipe(
-            mark: 1, byteMark: 0, pool: ChunkPool(), readerList: nil, writerList: receiveList, peer: peer)
+            mark: 1, byteMark: 0, pool: ChunkPool(budget: memory), readerList: nil, writerList: receiveList,
+            peer: peer)
         frame.withUnsafeBytes { pipe.writer.pointee.put([], $0) }
         _ = pipe.writer.pointee.publish(keep: false)
         return pipe

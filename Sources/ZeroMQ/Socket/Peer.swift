@@ -26,6 +26,8 @@ public final class Peer: Sendable {
     let outbound: Pipe?
     /// The last round trip of a heartbeat in nanoseconds; 0 before the first. Measured by the loop.
     let roundTrip = Atomic<UInt64>(0)
+    /// What was lost of its messages while it was there.
+    let losses = LossCounters()
 
     init(
         id: UInt64, endpoint: String, address: SocketAddress?, socketType: SocketType?, routingID: Frame,

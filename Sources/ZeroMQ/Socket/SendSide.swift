@@ -243,6 +243,9 @@ struct SendSide: ~Copyable {
         return choose() != nil
     }
 
+    /// Whether it is memory that is wanting, or memory too; as of `prepareToWait`.
+    var isStarved: Bool { blocked.contains { $0.writer.pointee.isStarved } }
+
     /// Whether the pipe still leads to somebody.
     func contains(_ pipe: Pipe) -> Bool { pipe.sendPlace != .outside }
 

@@ -30,7 +30,7 @@ extension SocketType {
 ///
 /// Sendable: `sender` and `receiver` belong to the one thread that sends and the one that receives (each traps a
 /// second one); everything else is immutable, atomic or behind the mutex.
-final class SocketCore: @unchecked Sendable {
+final class SocketCore: MemoryWaiter, @unchecked Sendable {
     enum Phase: UInt8, AtomicRepresentable {
         case open, closed, terminated
     }
@@ -44,7 +44,9 @@ final class SocketCore: @unchecked Sendable {
     let receiveList: ReadyList
     let receiver: UnsafeMutablePointer<ReceiveSide>
     /// Chunks of the pipes that the application writes; the sender is its taker.
-    let sendPool = ChunkPool()
+    let sendPool: ChunkPool
+    /// What its messages count in: its share, or the context's budget.
+    let memory: MemoryBudget
     let losses = LossCounters()
     /// RADIO: who wants which group.
     let groups: GroupTable?
@@ -92,6 +94,8 @@ final class SocketCore: @unchecked Sendable {
             let door: LoopDoor?
             /// The peer as a subscriber of this publisher.
             var subscriber: Subscriber?
+            /// What the outbound pipe had passed before this connection: it may outlive several.
+            var before = Traffic()
             /// The other socket of an inproc connection, and what it calls this one.
             var partner: (core: SocketCore, id: UInt64)?
             /// The peer has admitted us as well.
@@ -119,6 +123,10 @@ final class SocketCore: @unchecked Sendable {
         /// Doors of the loops that hold nothing of this closed socket any more.
         var leftLoops: [ObjectIdentifier] = []
         var undelivered: [(endpoint: String, messages: Int)] = []
+        /// What went over connections that are gone.
+        var departed = Exchange()
+        /// By endpoint.
+        var tallies: [String: EndpointTally] = [:]
         /// Outbound pipes that have ended since the sender's news was last swept.
         var endedPipes = 0
 
@@ -152,6 +160,8 @@ final class SocketCore: @unchecked Sendable {
         joined = type == .dish ? JoinedGroups() : nil
         callerDriver = context.driver.withLock { $0 }
         isRaw = type == .stream || options.isRouterRaw
+        memory = options.memoryShare.map { MemoryBudget(limit: $0, within: context.budget) } ?? context.budget
+        sendPool = ChunkPool(budget: memory)
         hasEnvelopes = type == .req || type == .rep || type == .sub || type == .xpub
         isPlainSender =
             type.keepsQueueWhileAway && type != .req && type != .xsub && callerDriver == nil
@@ -209,6 +219,9 @@ final class SocketCore: @unchecked Sendable {
         readiness.announce()
         subscriptions?.wakeWaiters()
     }
+
+    /// A sender that waits for memory looks again.
+    func memoryCame() { sendList.wake(sendList.push(wakeSender.node, .call)) }
 
     /// Closes, as the owner of the socket.
     func close() {
@@ -271,6 +284,7 @@ final class SocketCore: @unchecked Sendable {
     func lose(_ count: Int, _ reason: LossReason, endpoint: String = "") {
         guard count > 0 else { return }
         losses.add(count, reason)
+        tally(endpoint) { $0.losses[reason, default: 0] += count }
         report(.lost(count, reason), endpoint)
     }
 
@@ -285,7 +299,7 @@ final class SocketCore: @unchecked Sendable {
         return Pipe(
             mark: mark == 0 ? 0 : extraMark.map { mark + $0 } ?? 0, byteMark: options.sendByteMark,
             pool: readerList == nil ? inprocPool : sendPool,
-            readerList: readerList, writerList: sendList, latest: makeLatest())
+            readerList: readerList, writerList: sendList, latest: makeLatest(), budget: memory)
     }
 
     /// A pipe that a loop writes and the application consumes.
@@ -373,7 +387,8 @@ final class SocketCore: @unchecked Sendable {
                 routingID: name, number: number, properties: arrival.properties, isDialed: arrival.isDialed,
                 outbound: pipe)
             let connection = Registry.Connection(
-                peer: peer, inbound: inbound(peer), outbound: pipe, door: door)
+                peer: peer, inbound: inbound(peer), outbound: pipe, door: door, before: pipe?.passed ?? Traffic())
+            registry.tally(arrival.endpoint) { $0.connections += 1 }
             registry.connections[id] = connection
             if type.namesPeers { registry.routes[name] = id }
             if number != 0, let pipe { registry.numbers[number] = pipe }
@@ -390,6 +405,7 @@ final class SocketCore: @unchecked Sendable {
     func dismiss(_ id: UInt64, keepsSubscriber: Bool = false) {
         let subscriber = registry.withLock { registry -> Subscriber? in
             guard let connection = registry.connections.removeValue(forKey: id) else { return nil }
+            registry.departed += connection.exchange
             if registry.routes[connection.peer.routingID] == id {
                 registry.routes[connection.peer.routingID] = nil
             }

@@ -18,6 +18,11 @@ public struct SocketOptions: Sendable {
     /// The same in bytes for receiving. Default 0.
     public var receiveByteMark = 0
 
+    /// Bytes of the context's `MemoryBudget` that the socket's messages may occupy, at least 64 KiB; at that limit the
+    /// socket waits as all do at the budget's, while others go on. It takes nothing from others before it is used. Nil
+    /// sets no limit of its own. Default nil.
+    public var memoryShare: Int?
+
     // MARK: Waiting
 
     /// How long a blocking send waits; nil waits on. Default nil.
@@ -210,6 +215,9 @@ public struct SocketOptions: Sendable {
             messages ~= receiveHighWaterMark, "receiveHighWaterMark is \(receiveHighWaterMark), not in \(messages)")
         try demand(bytes ~= sendByteMark, "sendByteMark is \(sendByteMark), not in \(bytes)")
         try demand(bytes ~= receiveByteMark, "receiveByteMark is \(receiveByteMark), not in \(bytes)")
+        try demand(
+            memoryShare.map { $0 >= MemoryBudget.smallest } ?? true,
+            "memoryShare is \(memoryShare ?? 0), less than 64 KiB")
         try demand(1...65535 ~= backlog, "backlog is \(backlog), not in 1...65535")
         try demand(
             isManual || !isManualLastValue, "isManualLastValue is true without isManual, which it is a form of")

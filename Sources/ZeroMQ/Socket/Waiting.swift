@@ -29,6 +29,9 @@ extension SocketCore {
         try await suspend(on: list, until: deadline, "wait for publishers")
     }
 
+    /// Where a send waits for memory: whether it has come back meanwhile. Else its return will wake the sender.
+    func hasMemoryAgain() -> Bool { sender.pointee.isStarved && !memory.enlist(self) }
+
     /// Sleeps until a message may be there.
     func sleepForMessage(until deadline: Deadline?) throws(ZeroMQError) {
         try sleep(on: receiveList, until: deadline, "receive")
@@ -36,7 +39,7 @@ extension SocketCore {
 
     /// - Returns: false if there is no need to wait.
     private func prepareToWaitForRoom() -> Bool {
-        publisher?.prepareToWait() ?? sender.pointee.prepareToWait()
+        publisher?.prepareToWait() ?? (sender.pointee.prepareToWait() && !hasMemoryAgain())
     }
 
     private func sleep(on list: ReadyList, until deadline: Deadline?, _ verb: String) throws(ZeroMQError) {

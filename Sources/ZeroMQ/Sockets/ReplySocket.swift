@@ -33,7 +33,7 @@ public final class ReplySocket: Socket, SendingSocket, ReceivingSocket, @uncheck
                 var rest = frame
                 while rest.hasMore { rest = pipe.reader.pointee.next() }
                 core.receiver.pointee.finish(pipe)
-                core.losses.add(1, .unexpected)
+                core.drop(.unexpected, of: pipe.peer)
                 return false
             }
             FrameHeader.append(to: &envelope, flags: .more, bodyCount: frame.body.count)
@@ -68,7 +68,7 @@ public final class ReplySocket: Socket, SendingSocket, ReceivingSocket, @uncheck
         if core.sendList.hasNews { core.sender.pointee.settle() }
         guard let asker, core.sender.pointee.contains(asker) else { return nil }
         guard asker.writer.pointee.hasRoom() else {
-            loss = .mark
+            loss = asker.reasonToRefuse
             return nil
         }
         envelope.withUnsafeBytes { asker.writer.pointee.put(encoded: $0) }

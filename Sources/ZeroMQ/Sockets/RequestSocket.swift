@@ -81,7 +81,7 @@ public final class RequestSocket: Socket, SendingSocket, ReceivingSocket, @unche
         guard isAnswer else {
             while frame.hasMore { frame = reader.pointee.next() }
             core.receiver.pointee.finish(pipe)
-            core.losses.add(1, .unexpected)
+            core.drop(.unexpected, of: pipe.peer)
             return false
         }
         asked = nil

@@ -29,19 +29,19 @@ public final class RouterSocket: Socket, SendingSocket, ReceivingSocket, @unchec
         }
         if core.sendList.hasNews { core.sender.pointee.settle() }
         guard let pipe = core.route(message[0]), core.sender.pointee.finds(pipe) else { return refuse(.noRoute) }
-        guard pipe.writer.pointee.hasRoom() else { return refuse(.full, pipe) }
+        guard pipe.writer.pointee.hasRoom() else { return refuse(.full, pipe, message[0]) }
         pipe.put(message, from: 1)
         try core.commit(pipe)
         return .sent
     }
 
     /// Mandatory tells the sender; otherwise the message is dropped under its reason.
-    private func refuse(_ result: SendResult, _ pipe: Pipe? = nil) -> SendResult {
+    private func refuse(_ result: SendResult, _ pipe: Pipe? = nil, _ name: Frame = []) -> SendResult {
         if core.options.isRouterMandatory {
             if let pipe { core.sender.pointee.block(pipe) }
             return result
         }
-        core.losses.add(1, result == .full ? .mark : .noRoute)
+        core.drop(pipe?.reasonToRefuse ?? .noRoute, of: pipe == nil ? nil : core.peer(named: name))
         return .sent
     }
 }

@@ -60,7 +60,9 @@ final class Publisher: @unchecked Sendable {
         self.options = options
         self.pool = pool
         self.losses = losses
-        reports = type == .xpub ? SubscriptionReports(options, readerList: receiveList, losses: losses) : nil
+        reports =
+            type == .xpub
+            ? SubscriptionReports(options, readerList: receiveList, losses: losses, budget: pool.budget) : nil
     }
 
     // MARK: What peers ask for (by the thread that hears of it)

@@ -17,11 +17,12 @@ final class SubscriptionReports: Sendable {
     /// Peers that hold a prefix.
     private let holders = Locked<[Frame: Int]>([:])
 
-    init(_ options: SocketOptions, readerList: ReadyList, losses: LossCounters) {
+    init(_ options: SocketOptions, readerList: ReadyList, losses: LossCounters, budget: MemoryBudget?) {
         self.options = options
         self.losses = losses
         pipe = Pipe(
-            mark: 0, byteMark: Self.byteBound, pool: ChunkPool(), readerList: readerList, writerList: ReadyList())
+            mark: 0, byteMark: Self.byteBound, pool: ChunkPool(budget: budget), readerList: readerList,
+            writerList: ReadyList())
     }
 
     /// A peer has subscribed or cancelled.
