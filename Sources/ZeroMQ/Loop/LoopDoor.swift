@@ -37,6 +37,10 @@ enum LoopCommand: Sendable {
     case streams(Fanout)
     /// Tell the publishers that a socket is connected to of a change of its subscriptions.
     case tell(SocketCore, Subscriptions.Change)
+    /// Tell the watch, once, when a descriptor of the set is ready. The same number again: once more.
+    case lookOut(id: UInt64, DescriptorSet, any Watch)
+    /// Look out no more.
+    case endLookout(id: UInt64)
     /// End the loop.
     case stop
 
