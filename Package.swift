@@ -15,6 +15,7 @@ let package = Package(
         .library(name: "ZMTP", targets: ["ZMTP"]),
         .library(name: "ZeroMQ", targets: ["ZeroMQ"]),
         .executable(name: "proactor-probe", targets: ["proactor-probe"]),
+        .executable(name: "zmqcat", targets: ["zmqcat"]),
         .executable(name: "demo", targets: ["demo"]),
     ],
     dependencies: [
@@ -37,6 +38,12 @@ let package = Package(
                 "Proactor", "ProactorLaws", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
+        .executableTarget(
+            name: "zmqcat",
+            dependencies: [
+                "Proactor", "ZeroMQ", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings),
         .executableTarget(name: "demo", dependencies: ["Proactor", "ZeroMQ"], swiftSettings: settings),
         .testTarget(name: "ProactorTests", dependencies: ["Proactor", "CLiburing"], swiftSettings: settings),
         .testTarget(name: "ProactorAsyncTests", dependencies: ["Proactor"], swiftSettings: settings),
@@ -49,7 +56,7 @@ let package = Package(
         // For tests only: programs that they run, and what runs them.
         .target(name: "ChildProcesses", path: "Tests/ChildProcesses", swiftSettings: settings),
         .testTarget(
-            name: "InteropTests", dependencies: ["ChildProcesses", "Proactor", "ZMTP", "ZeroMQ"],
+            name: "InteropTests", dependencies: ["ChildProcesses", "Proactor", "ZMTP", "ZeroMQ", "zmqcat"],
             exclude: ["peer.py"], swiftSettings: settings),
         .executableTarget(name: "idle-clients", path: "Tests/idle-clients"),
         .executableTarget(name: "seccomp-launch", path: "Tests/seccomp-launch"),

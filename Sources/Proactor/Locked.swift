@@ -7,12 +7,12 @@ import Glibc
 /// it knows; uncontended, both cost one atomic exchange each way.
 ///
 /// `@unchecked Sendable`: the value is reached through `withLock` only, by one thread at a time, and is `Sendable`.
-package struct Locked<Value: Sendable>: ~Copyable, @unchecked Sendable {
+package struct Locked<Value: Sendable & ~Copyable>: ~Copyable, @unchecked Sendable {
     private let lock: UnsafeMutablePointer<pthread_mutex_t>
     private let value: UnsafeMutablePointer<Value>
 
     /// - Parameter initial: What it holds at first.
-    package init(_ initial: Value) {
+    package init(_ initial: consuming Value) {
         lock = .allocate(capacity: 1)
         lock.initialize(to: pthread_mutex_t())
         pthread_mutex_init(lock, nil)

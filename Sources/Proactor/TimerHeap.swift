@@ -2,7 +2,7 @@
 ///
 /// Starting, cancelling and expiring cost O(log n). A timer that fires is detached first: whoever reacts to it may
 /// start or cancel any timer.
-struct TimerHeap: ~Copyable {
+package struct TimerHeap: ~Copyable, Sendable {
     private struct Timer {
         var deadline = Deadline.distantPast
         var interval: UInt64 = 0
@@ -15,14 +15,16 @@ struct TimerHeap: ~Copyable {
     private var free: [UInt32] = []
     private var heap: [UInt32] = []
 
+    package init() {}
+
     /// Timers that run.
-    var count: Int { heap.count }
+    package var count: Int { heap.count }
 
     /// When the first timer is due.
-    var nextDeadline: Deadline? { heap.first.map { timers[Int($0)].deadline } }
+    package var nextDeadline: Deadline? { heap.first.map { timers[Int($0)].deadline } }
 
     /// Starts a timer; `interval` makes it repeat.
-    mutating func start(at deadline: Deadline, every interval: Duration?) -> Token {
+    package mutating func start(at deadline: Deadline, every interval: Duration?) -> Token {
         let slot: UInt32
         if let recycled = free.popLast() {
             slot = recycled
@@ -47,7 +49,7 @@ struct TimerHeap: ~Copyable {
 
     /// Stops a timer.
     /// - Returns: whether it was running; a finished token is harmless.
-    mutating func cancel(_ token: Token) -> Bool {
+    package mutating func cancel(_ token: Token) -> Bool {
         let slot = Int(token.slot)
         guard slot < timers.count, timers[slot].generation == token.generation, timers[slot].position >= 0
         else { return false }
@@ -58,7 +60,7 @@ struct TimerHeap: ~Copyable {
 
     /// Takes the next due timer.
     /// - Returns: its token and whether it goes on; nil when nothing is due at `now`.
-    mutating func expire(_ now: Deadline) -> (token: Token, repeats: Bool)? {
+    package mutating func expire(_ now: Deadline) -> (token: Token, repeats: Bool)? {
         guard let slot = heap.first, timers[Int(slot)].deadline <= now else { return nil }
         let token = token(of: slot)
         let interval = timers[Int(slot)].interval

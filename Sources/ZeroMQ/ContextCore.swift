@@ -11,6 +11,8 @@ final class ContextCore: Sendable {
     let executors = Locked<[LoopExecutor]>([])
     let driver = Locked<CallerDriver?>(nil)
     let inproc = InprocRegistry()
+    /// Where pollers sleep, which may have no socket that tells them of the end.
+    let posts = Locked<[ObjectIdentifier: WatchPost]>([:])
     private let doors = Locked<[LoopDoor]>([])
     private let threads = Locked<[LoopThread]>([])
     private let sockets = Locked<[ObjectIdentifier: SocketCore]>([:])
@@ -91,6 +93,8 @@ final class ContextCore: Sendable {
 
     // MARK: Sockets
 
+    var isOpen: Bool { !isClosed.load(ordering: .acquiring) }
+
     func register(_ core: SocketCore) throws(ZeroMQError) {
         let isOpen = sockets.withLock { sockets in
             guard !isClosed.load(ordering: .acquiring) else { return false }
@@ -133,6 +137,7 @@ final class ContextCore: Sendable {
     @discardableResult
     func close(by deadline: Deadline) -> Context.ShutdownReport {
         isClosed.store(true, ordering: .releasing)
+        for post in posts.withLock({ Array($0.values) }) { post.announce(0) }
         for core in sockets.withLock({ Array($0.values) }) {
             let linger = core.options.linger.map { min(Deadline.after($0), deadline) } ?? deadline
             if !close(core, as: .terminated, linger: linger) {

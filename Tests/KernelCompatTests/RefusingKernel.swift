@@ -62,17 +62,3 @@ struct RefusingKernel {
             within: timeout)
     }
 }
-
-/// The programs of this package stand beside the running test binary.
-enum BuiltPrograms {
-    static func path(of name: String) -> String {
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        let count = readlink("/proc/self/exe", &buffer, buffer.count)
-        precondition(count > 0, "no /proc/self/exe")
-        let own = String(decoding: buffer[..<count], as: UTF8.self)
-        let folder = own.split(separator: "/").dropLast().joined(separator: "/")
-        return "/\(folder)/\(name)"
-    }
-
-    static func isBuilt(_ name: String) -> Bool { access(path(of: name), X_OK) == 0 }
-}

@@ -41,6 +41,16 @@ struct EpollSet: ~Copyable {
         return epoll_ctl(descriptor.number, EPOLL_CTL_ADD, number, &event) == 0 ? 0 : errno
     }
 
+    /// The set itself, which is readable while it has an event.
+    var number: Int32 { descriptor.number }
+
+    /// Changes what a member is asked for.
+    /// - Returns: 0 or a positive errno.
+    func change(_ number: Int32, mark: UInt64, for interest: UInt32) -> Int32 {
+        var event = epoll_event(events: interest, data: epoll_data(u64: mark))
+        return epoll_ctl(descriptor.number, EPOLL_CTL_MOD, number, &event) == 0 ? 0 : errno
+    }
+
     /// Takes a descriptor out. To be done before it is closed: a copy in another process would keep it registered.
     func remove(_ number: Int32) {
         var event = epoll_event()

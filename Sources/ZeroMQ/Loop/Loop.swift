@@ -32,6 +32,7 @@ final class Loop<B: Backend & ~Copyable> {
     private var alarms: [UInt64: Token] = [:]
     /// Sessions that wait for memory.
     var starved: [ObjectIdentifier: Session] = [:]
+    private var lookouts: [UInt64: Lookout] = [:]
     /// Heartbeats of the sessions, and the one timer that serves them (`Pulse.swift`).
     var pulses = PulseQueue()
     var pulseTimer: Token?
@@ -49,6 +50,7 @@ final class Loop<B: Backend & ~Copyable> {
         case session(Session)
         case listener(Listener)
         case dialer(Dialer)
+        case lookout(Lookout)
     }
 
     private struct Owned {
@@ -164,6 +166,7 @@ final class Loop<B: Backend & ~Copyable> {
         case .session(let session): session.complete(completion, on: self)
         case .listener(let listener): listener.complete(completion, on: self)
         case .dialer(let dialer): dialer.complete(completion, on: self)
+        case .lookout(let lookout): lookout.complete(completion, on: self)
         case .nobody: break
         }
     }
@@ -220,8 +223,10 @@ final class Loop<B: Backend & ~Copyable> {
     func wake(_ list: ReadyList, _ sleeper: Sleeper) {
         switch sleeper {
         case .none: break
-        case .thread: backend.wakeThread(sleepingOn: list.futex)
-        case .task: list.resume()
+        case .thread:
+            list.tellWatches()
+            backend.wakeThread(sleepingOn: list.futex)
+        case .task, .watch: list.wake(sleeper)
         }
     }
 
@@ -263,6 +268,11 @@ final class Loop<B: Backend & ~Copyable> {
         case .streams(let fanout): fanout.obey(on: self)
         case .tell(let core, let change): for session in sessions(of: core) { session.tell(change, on: self) }
         case .memoryCame: feedStarved()
+        case .lookOut(let id, let descriptors, let watch):
+            let lookout = lookouts[id] ?? Lookout(descriptors)
+            lookouts[id] = lookout
+            lookout.start(telling: watch, on: self)
+        case .endLookout(let id): lookouts.removeValue(forKey: id)?.end(on: self)
         case .stop: isStopped = true
         }
     }

@@ -39,6 +39,10 @@ enum LoopCommand: Sendable {
     case tell(SocketCore, Subscriptions.Change)
     /// Memory has come back: who waits for it goes on.
     case memoryCame
+    /// Tell the watch, once, when a descriptor of the set is ready. The same number again: once more.
+    case lookOut(id: UInt64, DescriptorSet, any Watch)
+    /// Look out no more.
+    case endLookout(id: UInt64)
     /// End the loop.
     case stop
 

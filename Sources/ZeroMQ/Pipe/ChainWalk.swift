@@ -52,6 +52,14 @@ extension ChainWalk {
         return (header, UnsafeRawBufferPointer(start: start + header.headerCount, count: header.bodyCount))
     }
 
+    /// Goes over one frame that is known to be there; commands are skipped.
+    mutating func nextFrame() -> (hasMore: Bool, body: UnsafeRawBufferPointer) {
+        while true {
+            let (header, body) = frame(limit: position &+ UInt64(Int.max)).unsafelyUnwrapped
+            if !header.flags.contains(.command) { return (header.flags.contains(.more), body) }
+        }
+    }
+
     private var settled: ChainWalk {
         var copy = self
         copy.settle()

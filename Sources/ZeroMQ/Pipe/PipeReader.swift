@@ -208,13 +208,14 @@ extension PipeReader {
         }
     }
 
+    /// A walk over what comes next, which leaves it where it is. Call only while `remaining` is not 0, and go no
+    /// further than the next message's end.
+    var ahead: ChainWalk { ChainWalk(segment: head, offset: offset, position: position) }
+
     /// The body of the next message's first frame, which stays where it is. Call only while `remaining` is not 0.
     func peek() -> UnsafeRawBufferPointer {
-        var walk = ChainWalk(segment: head, offset: offset, position: position)
-        while let (header, body) = walk.frame(limit: position &+ PipeWord.positionMask >> 1) {
-            if !header.flags.contains(.command) { return body }
-        }
-        return UnsafeRawBufferPointer(start: nil, count: 0)
+        var walk = ahead
+        return walk.nextFrame().body
     }
 
     /// Settles one message after its last frame was taken.

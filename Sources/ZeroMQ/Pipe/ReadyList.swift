@@ -42,21 +42,25 @@ struct ReadyNode: ~Copyable {
 /// Who has to be woken after a push: whoever gets this answer owes the wake.
 enum Sleeper {
     case none, thread, task
+    /// Nobody sleeps on the list itself, but somebody watches it.
+    case watch
 }
 
 /// Pipes that have news for one thread: pushed one at a time by anybody, taken whole by that thread.
 ///
 /// The head is also the sleep flag: empty, asleep (a thread on the futex that the head's low half is, or a loop in
-/// its wait), suspended (a task), or the topmost node. A pusher that replaces a sleeper's mark owes the wake.
+/// its wait), suspended (a task), watched (somebody who waits for many lists), or the topmost node. A pusher that
+/// replaces a sleeper's mark owes the wake.
 ///
 /// Sendable: `head` is the one shared word; `suspended` is written before the mark that publishes it and read only
-/// by whoever took that mark away.
+/// by whoever took that mark away. Watches lie behind a lock.
 final class ReadyList: @unchecked Sendable {
     private static let empty: UInt = 0
     private static let asleep: UInt = 1
     private static let suspendedMark: UInt = 2
+    private static let watchedMark: UInt = 3
     /// Its thread is gone for good: what is pushed goes nowhere.
-    private static let closed: UInt = 3
+    private static let closed: UInt = 4
 
     private let head: UnsafeMutablePointer<Atomic<UInt>>
     private var suspended: UnsafeContinuation<Void, Never>?
@@ -66,6 +70,10 @@ final class ReadyList: @unchecked Sendable {
     private let inside = Locked(())
     /// Who waits here, where several may: the list's own sleeper is then the whole crowd (`arm`).
     let crowd: Crowd?
+    /// Who is told of the next push besides the list's own sleeper; see `arm`.
+    private let watches = Locked<[any Watch]>([])
+    /// Whether there are any: who replaced a mark need not take the lock to know.
+    private let isWatched = Atomic<Bool>(false)
 
     init(waker: Waker? = nil, crowd: Crowd? = nil) {
         self.waker = waker
@@ -100,13 +108,18 @@ final class ReadyList: @unchecked Sendable {
                 node.pointee.owner?.release()
                 return .none
             }
-            node.pointee.next = top <= Self.suspendedMark ? Self.empty : top
+            node.pointee.next = top <= Self.watchedMark ? Self.empty : top
             let (exchanged, current) = head.pointee.weakCompareExchange(
                 expected: top, desired: UInt(bitPattern: node), ordering: .acquiringAndReleasing)
             if exchanged { break }
             top = current
         }
-        return top == Self.asleep ? .thread : top == Self.suspendedMark ? .task : .none
+        return switch top {
+        case Self.asleep: .thread
+        case Self.suspendedMark: .task
+        case Self.watchedMark: .watch
+        default: .none
+        }
     }
 
     /// Wakes whom a push found asleep. By whoever pushed.
@@ -117,8 +130,9 @@ final class ReadyList: @unchecked Sendable {
 
     @inline(never)
     private func rouse(_ sleeper: Sleeper) {
+        tellWatches()
         switch sleeper {
-        case .none: break
+        case .none, .watch: break
         case .thread:
             if let waker { waker.wake() } else { Futex.wake(futex) }
         case .task: resume()
@@ -137,7 +151,7 @@ final class ReadyList: @unchecked Sendable {
     /// - Returns: whether there was anything.
     func take(_ body: (ReadyNode.Edge, ReadyReasons, Unmanaged<Pipe>?) -> Void) -> Bool {
         let seen = head.pointee.load(ordering: .relaxed)
-        guard seen != Self.empty, seen != Self.closed else { return false }
+        guard seen > Self.closed else { return false }
         return walk(head.pointee.exchange(Self.empty, ordering: .acquiringAndReleasing), body)
     }
 
@@ -200,16 +214,25 @@ final class ReadyList: @unchecked Sendable {
 
     /// Marks the list's thread as asleep, unless something came. The caller looks at nothing else afterwards but
     /// what wakes it.
-    func fallAsleep() -> Bool {
-        head.pointee.compareExchange(
-            expected: Self.empty, desired: Self.asleep, ordering: .acquiringAndReleasing
+    func fallAsleep() -> Bool { mark(Self.asleep) }
+
+    /// Sets a sleeper's mark, unless something came. It may stand in for that of the watches: whoever takes it away
+    /// tells them too.
+    private func mark(_ mark: UInt) -> Bool {
+        let (exchanged, seen) = head.pointee.compareExchange(
+            expected: Self.empty, desired: mark, ordering: .acquiringAndReleasing)
+        if exchanged { return true }
+        guard seen == Self.watchedMark else { return false }
+        return head.pointee.compareExchange(
+            expected: Self.watchedMark, desired: mark, ordering: .acquiringAndReleasing
         ).exchanged
     }
 
     /// Takes the mark back after a wait that ended for another reason; a late wake costs one empty turn.
     func wakeUp() {
-        _ = head.pointee.compareExchange(
+        let (exchanged, _) = head.pointee.compareExchange(
             expected: Self.asleep, desired: Self.empty, ordering: .acquiringAndReleasing)
+        if exchanged { keepWatches() }
     }
 
     /// Sleeps until something is pushed, the deadline passes or a signal comes.
@@ -227,9 +250,7 @@ final class ReadyList: @unchecked Sendable {
     nonisolated(nonsending) func suspend(unless isCancelled: () -> Bool) async {
         await withUnsafeContinuation { continuation in
             suspended = continuation
-            let (exchanged, _) = head.pointee.compareExchange(
-                expected: Self.empty, desired: Self.suspendedMark, ordering: .acquiringAndReleasing)
-            if !exchanged { return resume() }
+            if !mark(Self.suspendedMark) { return resume() }
             if isCancelled() { interrupt() }
         }
     }
@@ -237,9 +258,15 @@ final class ReadyList: @unchecked Sendable {
     /// Sets the mark of a suspended task for a crowd: the next push wakes one of it.
     /// - Returns: false if something was pushed before: look at it, nothing will wake.
     func arm() -> Bool {
-        let (exchanged, seen) = head.pointee.compareExchange(
-            expected: Self.empty, desired: Self.suspendedMark, ordering: .acquiringAndReleasing)
-        return exchanged || seen == Self.suspendedMark
+        var expected = Self.empty
+        while true {
+            let (exchanged, seen) = head.pointee.compareExchange(
+                expected: expected, desired: Self.suspendedMark, ordering: .acquiringAndReleasing)
+            if exchanged || seen == Self.suspendedMark { return true }
+            // The crowd's mark may stand in for that of the watches, as any sleeper's.
+            guard seen == Self.watchedMark, expected == Self.empty else { return false }
+            expected = seen
+        }
     }
 
     /// Resumes a suspended task from elsewhere (cancellation, a deadline). Who takes the mark away owns the resume,
@@ -247,6 +274,77 @@ final class ReadyList: @unchecked Sendable {
     func interrupt() {
         let (exchanged, _) = head.pointee.compareExchange(
             expected: Self.suspendedMark, desired: Self.empty, ordering: .acquiringAndReleasing)
-        if exchanged { resume() }
+        guard exchanged else { return }
+        keepWatches()
+        resume()
+    }
+}
+
+// MARK: - Watching
+
+/// One who wants to be told, once, that something was pushed into a list: a poller, a proxy, a descriptor.
+protocol Watch: AnyObject, Sendable {
+    /// Something may have come. By whoever pushed it, on any thread, perhaps with the socket's registry locked: short,
+    /// and without looking at the socket.
+    func fire()
+}
+
+extension ReadyList {
+    /// Has the watch told of the next push. The caller has looked and found nothing to do; it looks at nothing else
+    /// afterwards but what fires the watch.
+    ///
+    /// The watch is put down first, and the mark is set, or confirmed where another sleeper's stands, by a
+    /// read-modify-write: so whoever takes the mark away sees the watch.
+    /// - Returns: false if something was pushed already: look again, nothing will fire.
+    func arm(_ watch: any Watch) -> Bool {
+        watches.withLock { watches in
+            if !watches.contains(where: { $0 === watch }) { watches.append(watch) }
+            isWatched.store(true, ordering: .relaxed)
+            var seen = Self.empty
+            while true {
+                let (exchanged, current) = head.pointee.compareExchange(
+                    expected: seen, desired: seen == Self.empty ? Self.watchedMark : seen,
+                    ordering: .acquiringAndReleasing)
+                if exchanged || current == Self.closed { return true }
+                guard current <= Self.watchedMark else { break }
+                seen = current
+            }
+            remove(watch, &watches)
+            return false
+        }
+    }
+
+    /// After a sleeper has taken back its mark, which stood for the watches too: theirs stands again, or they are told
+    /// of what came in between.
+    private func keepWatches() {
+        guard isWatched.load(ordering: .relaxed) else { return }
+        let (exchanged, seen) = head.pointee.compareExchange(
+            expected: Self.empty, desired: Self.watchedMark, ordering: .acquiringAndReleasing)
+        if !exchanged, seen > Self.watchedMark { fireWatches() }
+    }
+
+    /// Takes a watch back. It may be told once more, by whoever is at it already.
+    func disarm(_ watch: any Watch) { watches.withLock { remove(watch, &$0) } }
+
+    private func remove(_ watch: any Watch, _ watches: inout [any Watch]) {
+        watches.removeAll { $0 === watch }
+        isWatched.store(!watches.isEmpty, ordering: .relaxed)
+    }
+
+    /// Tells all watches to look again: the mark that stood for them is gone, or the pattern allows now what it
+    /// did not before. One relaxed load where there are none.
+    @inline(__always)
+    func tellWatches() {
+        if isWatched.load(ordering: .relaxed) { fireWatches() }
+    }
+
+    @inline(never)
+    private func fireWatches() {
+        let armed = watches.withLock { watches in
+            defer { watches.removeAll() }
+            isWatched.store(false, ordering: .relaxed)
+            return watches
+        }
+        for watch in armed { watch.fire() }
     }
 }

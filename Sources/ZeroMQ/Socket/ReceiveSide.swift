@@ -16,6 +16,10 @@ struct ReceiveSide: ~Copyable {
     /// The consuming side of the only readable pipe: the common case, without counting references.
     private var sole: UnsafeMutablePointer<PipeReader>?
     private let isActive = Atomic<Bool>(false)
+    /// A descriptor that tells whether there is a message, if somebody asked for one. Then nothing takes the short way.
+    var gauge: Bell? {
+        didSet { noteSole() }
+    }
 
     /// - Parameter crowd: for the types that several may receive on at once.
     init(crowd: Crowd? = nil) { list = ReadyList(crowd: crowd) }
@@ -52,7 +56,7 @@ struct ReceiveSide: ~Copyable {
         if pipe.reader.pointee.credit() { pipe.writerList.wake(pipe.notifyWriter(.room)) }
     }
 
-    private mutating func noteSole() { sole = readable.count == 1 ? readable[0].reader : nil }
+    private mutating func noteSole() { sole = readable.count == 1 && gauge == nil ? readable[0].reader : nil }
 
     // MARK: Taking messages
 
@@ -69,9 +73,19 @@ struct ReceiveSide: ~Copyable {
 
     /// Whether a message is there, looked at without taking a turn. If none is, every pipe rests.
     mutating func hasMessage() -> Bool {
+        peek() != nil || conflating.contains { $0.latest?.isEmpty == false }
+    }
+
+    /// The pipe that `choose` would give, without taking its turn.
+    mutating func peek() -> Pipe? {
         let before = turn
         defer { turn = min(before, readable.count) }
-        return choose() != nil
+        return choose()
+    }
+
+    /// Takes the news in although nothing may be received now, so that the list can be armed for more.
+    mutating func takeNews() {
+        if list.hasNews { settle() }
     }
 
     /// The newest message of the conflating peer whose turn it is. After `choose` has found none.

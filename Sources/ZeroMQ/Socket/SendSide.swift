@@ -34,6 +34,10 @@ struct SendSide: ~Copyable {
     /// without counting references.
     private var sole: UnsafeMutablePointer<PipeWriter>?
     private let isActive = Atomic<Bool>(false)
+    /// A descriptor that tells whether there is room, if somebody asked for one. Then nothing takes the short way.
+    var gauge: Bell? {
+        didSet { noteSole() }
+    }
     /// Where news of losses goes.
     private let losses: LossCounters
     /// Whether a message into a quiet pipe always leaves on the calling thread: where the sides take turns, and where
@@ -79,7 +83,7 @@ struct SendSide: ~Copyable {
     }
 
     private mutating func noteSole() {
-        sole = ready.count == 1 && blocked.isEmpty ? ready[0].writer : nil
+        sole = ready.count == 1 && blocked.isEmpty && gauge == nil ? ready[0].writer : nil
     }
 
     // MARK: Choosing a pipe
@@ -139,6 +143,18 @@ struct SendSide: ~Copyable {
         let keeps = ready.count == 1 && blocked.isEmpty
         guard pipe.writer.pointee.publish(keep: keeps) else { return .gathered }
         return depart(pipe)
+    }
+
+    /// Whether messages go on into a pipe without asking: it is the only one, nothing is new, and it has room.
+    mutating func staysWith(_ pipe: Pipe) -> Bool {
+        ready.count == 1 && blocked.isEmpty && !list.hasNews && ready[0] === pipe && pipe.writer.pointee.hasRoom()
+    }
+
+    /// Publishes messages that were put into a pipe and counted.
+    mutating func publishRun(_ pipe: Pipe) -> Departure {
+        let keeps = ready.count == 1 && blocked.isEmpty
+        let isOurs = pipe.writer.pointee.publish(position: pipe.writer.pointee.position, keep: keeps)
+        return isOurs ? depart(pipe) : .gathered
     }
 
     /// Lets the first message of a quiet pipe go, by the calling thread or by the pipe's consumer.
@@ -245,6 +261,11 @@ struct SendSide: ~Copyable {
 
     /// Whether it is memory that is wanting, or memory too; as of `prepareToWait`.
     var isStarved: Bool { blocked.contains { $0.writer.pointee.isStarved } }
+
+    /// Takes the news in although nothing may be sent now, so that the list can be armed for more.
+    mutating func takeNews() {
+        if list.hasNews { settle() }
+    }
 
     /// Whether the pipe still leads to somebody.
     func contains(_ pipe: Pipe) -> Bool { pipe.sendPlace != .outside }

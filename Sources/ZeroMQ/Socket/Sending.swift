@@ -15,7 +15,7 @@ extension SendingSocket {
         defer { core.sender.pointee.leave() }
         if core.isPlainSender, core.isOpen, core.sender.pointee.sendToSole(bytes) { return .sent }
         try core.checkOpen()
-        return try offer(bytes)
+        return try attempt(bytes)
     }
 
     /// Sends a message if a peer can take it now.
@@ -23,7 +23,7 @@ extension SendingSocket {
         core.sender.pointee.enter()
         defer { core.sender.pointee.leave() }
         try core.checkOpen()
-        return try offer(message)
+        return try attempt(message)
     }
 
     // MARK: Blocking
@@ -42,8 +42,8 @@ extension SendingSocket {
     @inline(never)
     private func sendInTurn(_ bytes: UnsafeRawBufferPointer, until deadline: Deadline?) throws(ZeroMQError) {
         try core.checkOpen()
-        if try offer(bytes) == .sent { return }
-        try wait(until: deadline) { () throws(ZeroMQError) in try offer(bytes) }
+        if try attempt(bytes) == .sent { return }
+        try wait(until: deadline) { () throws(ZeroMQError) in try attempt(bytes) }
     }
 
     /// Sends a message; waits while every peer is at its mark, or none is there.
@@ -51,8 +51,8 @@ extension SendingSocket {
         core.sender.pointee.enter()
         defer { core.sender.pointee.leave() }
         try core.checkOpen()
-        if try offer(message) == .sent { return }
-        try wait(until: deadline) { () throws(ZeroMQError) in try offer(message) }
+        if try attempt(message) == .sent { return }
+        try wait(until: deadline) { () throws(ZeroMQError) in try attempt(message) }
     }
 
     /// Sends a single-frame message with a copy of the bytes.
@@ -77,14 +77,26 @@ extension SendingSocket {
         do throws(ZeroMQError) {
             try core.checkOpen()
             for message in messages {
-                if try offer(message) != .sent {
-                    try wait(until: deadline) { () throws(ZeroMQError) in try offer(message) }
+                if try attempt(message) != .sent {
+                    try wait(until: deadline) { () throws(ZeroMQError) in try attempt(message) }
                 }
                 sent += 1
             }
         } catch {
             throw BatchError(sent: sent, cause: error)
         }
+    }
+
+    /// One try, as the pattern makes it.
+    private func attempt(_ bytes: UnsafeRawBufferPointer) throws(ZeroMQError) -> SendResult {
+        defer { settleSendGauge() }
+        return try offer(bytes)
+    }
+
+    /// One try, as the pattern makes it.
+    private func attempt(_ message: Message) throws(ZeroMQError) -> SendResult {
+        defer { settleSendGauge() }
+        return try offer(message)
     }
 
     private func wait(
@@ -114,7 +126,7 @@ extension SendingSocket {
         let deadline = deadline ?? core.options.sendTimeout.map { .after($0) }
         while true {
             try core.checkOpen()
-            switch try offer(message) {
+            switch try attempt(message) {
             case .sent: return
             case .noRoute: throw ZeroMQError(.noRoute, "no peer of this \(type) socket has the address")
             case .full: try await core.suspendForRoom(until: deadline)

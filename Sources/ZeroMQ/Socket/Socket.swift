@@ -57,6 +57,14 @@ public class Socket: @unchecked Sendable {
     /// Before a receive: throws if the pattern does not allow one now.
     func checkReceive() throws(ZeroMQError) {}
 
+    /// Whether the next receive would get a message: looked at without taking one. By the receiver. If not, the news
+    /// has been taken in, and whatever brings a message tells the watches of the receiving list.
+    func canReceive() -> Bool { core.receiver.pointee.hasMessage() }
+
+    /// Whether the next send would be taken. By the sender. If not, the news has been taken in, and if `prepareToWait`
+    /// agrees, whatever brings room tells the watches of the sending list.
+    func canSend() -> Bool { core.sender.pointee.hasRoom() }
+
     // MARK: Endpoints
 
     /// Binds to `tcp://host:port` (`*` for any host or port), `ipc://path`, `ipc://@name` (abstract), `ipc://*`, or
@@ -212,6 +220,12 @@ extension SocketCore {
         guard isRaw else { return }
         throw ZeroMQError(
             .unsupportedTransport, "cannot use \(endpoint): a connection without ZMTP is one of tcp or ipc")
+    }
+
+    /// Publishes messages that were put into a pipe and counted, and lets them leave.
+    func commitRun(_ pipe: Pipe) throws(ZeroMQError) {
+        let departure = sender.pointee.publishRun(pipe)
+        if let callerDriver { try callerDriver.afterSend(pipe.queued.bytes, departure) }
     }
 
     func add(_ id: UInt64, _ text: String, door: LoopDoor?, inproc: String?, pipe: Pipe? = nil) {

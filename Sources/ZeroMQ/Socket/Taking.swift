@@ -35,8 +35,9 @@ extension Socket {
         return take()
     }
 
-    /// The next message of the pipe whose turn it is.
+    /// The next message of the pipe whose turn it is. By the receiver, when `checkReceive` has agreed.
     final func take() -> Message? {
+        defer { settleReceiveGauge() }
         guard let pipe = next() else { return core.receiver.pointee.takeLatest() }
         var message = pipe.reader.pointee.takeMessage()
         if core.type.namesPeers { message.prepend(pipe.peer!.routingID) }
@@ -47,6 +48,7 @@ extension Socket {
     /// Lends the frames of the next message of the pipe whose turn it is.
     /// - Returns: false if there is none.
     final func lend(_ each: (UnsafeRawBufferPointer, Bool) -> Void) -> Bool {
+        defer { settleReceiveGauge() }
         guard let pipe = next() else {
             guard let message = core.receiver.pointee.takeLatest() else { return false }
             for index in 0..<message.count {

@@ -38,7 +38,7 @@ extension SocketCore {
     }
 
     /// - Returns: false if there is no need to wait.
-    private func prepareToWaitForRoom() -> Bool {
+    func prepareToWaitForRoom() -> Bool {
         publisher?.prepareToWait() ?? (sender.pointee.prepareToWait() && !hasMemoryAgain())
     }
 
@@ -68,23 +68,32 @@ extension SocketCore {
             if let deadline, Deadline.now >= deadline { throw timedOut(verb) }
             return try callerDriver.turn(until: deadline)
         }
-        var alarm: (door: LoopDoor, id: UInt64)?
-        if let deadline {
-            if Deadline.now >= deadline { throw timedOut(verb) }
-            let (door, id) = (context.nextDoor(), context.nextID())
-            door.post(.alarm(list, at: deadline, id: id))
-            alarm = (door, id)
-        }
-        await withTaskCancellationHandler {
-            await list.suspend(unless: { Task.isCancelled })
-        } onCancel: {
-            list.interrupt()
-        }
-        if let (door, id) = alarm { door.post(.cancelAlarm(id: id)) }
+        if let deadline, Deadline.now >= deadline { throw timedOut(verb) }
+        await list.suspend(until: deadline, alarmedBy: context)
         if Task.isCancelled { throw ZeroMQError(.cancelled, "the task was cancelled while it waited to \(verb)") }
     }
 
     func timedOut(_ verb: String) -> ZeroMQError {
         ZeroMQError(.timedOut, "the \(verb) on this \(type) socket was not done by its deadline")
+    }
+}
+
+extension ReadyList {
+    /// Suspends the calling task until something is pushed, the deadline passes or the task is cancelled.
+    /// - Parameter context: whose loops know the time.
+    nonisolated(nonsending) func suspend(until deadline: Deadline?, alarmedBy context: ContextCore) async {
+        var alarm: (door: LoopDoor, id: UInt64)?
+        if let deadline {
+            let (door, id) = (context.nextDoor(), context.nextID())
+            door.post(.alarm(self, at: deadline, id: id))
+            alarm = (door, id)
+        }
+        await withTaskCancellationHandler {
+            // An alarm that went off before the task was suspended has interrupted nobody.
+            await suspend(unless: { Task.isCancelled || deadline.map { Deadline.now >= $0 } ?? false })
+        } onCancel: {
+            interrupt()
+        }
+        if let (door, id) = alarm { door.post(.cancelAlarm(id: id)) }
     }
 }

@@ -12,6 +12,9 @@ public final class PublishSocket: Socket, SendingSocket, @unchecked Sendable {
         try super.init(.pub, context, options)
     }
 
+    /// There is always room: what a peer cannot take is dropped, or waited for by the send itself.
+    override func canSend() -> Bool { true }
+
     override func offer(_ bytes: UnsafeRawBufferPointer) throws(ZeroMQError) -> SendResult {
         try core.publish(bytes)
     }

@@ -11,6 +11,8 @@ public final class RadioSocket: Socket, @unchecked Sendable {
         try super.init(.radio, context, options)
     }
 
+    override func canSend() -> Bool { true }
+
     /// Sends a message to a group. O(peers in the group).
     /// - Returns: how many peers it is on its way to.
     /// - Throws: `invalidMessage` if it has more than one frame, `socketClosed`, `contextClosed`.

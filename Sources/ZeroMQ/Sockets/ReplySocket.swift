@@ -23,6 +23,35 @@ public final class ReplySocket: Socket, SendingSocket, ReceivingSocket, @uncheck
         }
     }
 
+    /// A request without an envelope is dropped, as a receive would drop it.
+    override func canReceive() -> Bool {
+        guard !isDue else {
+            core.receiver.pointee.takeNews()
+            return false
+        }
+        while let pipe = core.receiver.pointee.peek() {
+            if hasEnvelope(pipe) { return true }
+            _ = admit(pipe)
+        }
+        return false
+    }
+
+    /// Whether a pipe's next message would be admitted; nothing is taken.
+    private func hasEnvelope(_ pipe: Pipe) -> Bool {
+        var walk = pipe.reader.pointee.ahead
+        for _ in 0...Self.addressBound {
+            let frame = walk.nextFrame()
+            guard frame.hasMore else { return false }
+            if frame.body.isEmpty { return true }
+        }
+        return false
+    }
+
+    override func canSend() -> Bool {
+        if !isDue { core.sender.pointee.takeNews() }
+        return isDue
+    }
+
     /// Saves the envelope up to the delimiter; a request without one is dropped and counted.
     override func admit(_ pipe: Pipe) -> Bool {
         envelope.removeAll(keepingCapacity: true)
@@ -43,6 +72,7 @@ public final class ReplySocket: Socket, SendingSocket, ReceivingSocket, @uncheck
         }
         asker = pipe.peer?.outbound
         isDue = true
+        core.sendList.tellWatches()
         return true
     }
 
@@ -80,6 +110,8 @@ public final class ReplySocket: Socket, SendingSocket, ReceivingSocket, @uncheck
         isDue = false
         asker = nil
         loss = .peerGone
+        core.receiveList.tellWatches()
+        settleReceiveGauge()
         return .sent
     }
 }

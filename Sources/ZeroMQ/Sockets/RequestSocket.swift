@@ -28,7 +28,7 @@ public final class RequestSocket: Socket, SendingSocket, ReceivingSocket, @unche
 
     /// Chooses a peer and puts the envelope: the request's number if asked for, and the empty delimiter.
     private func prepare() throws(ZeroMQError) -> Pipe? {
-        guard asked == nil || core.options.isRequestRelaxed else {
+        guard isSendAllowed else {
             throw ZeroMQError(.wrongState, "this REQ socket waits for a reply: receive it before the next request")
         }
         guard let pipe = core.sender.pointee.choose() else { return nil }
@@ -38,6 +38,14 @@ public final class RequestSocket: Socket, SendingSocket, ReceivingSocket, @unche
         }
         pipe.writer.pointee.put(.more, UnsafeRawBufferPointer(start: nil, count: 0))
         return pipe
+    }
+
+    private var isSendAllowed: Bool { asked == nil || core.options.isRequestRelaxed }
+
+    override func canSend() -> Bool {
+        if isSendAllowed { return super.canSend() }
+        core.sender.pointee.takeNews()
+        return false
     }
 
     private func open(_ pipe: Pipe) throws(ZeroMQError) -> SendResult {
@@ -60,12 +68,36 @@ public final class RequestSocket: Socket, SendingSocket, ReceivingSocket, @unche
     }
 
     /// The open request is forgotten; its answer will not have the number of the next one.
-    func giveUp() { asked = nil }
+    func giveUp() {
+        asked = nil
+        core.sendList.tellWatches()
+    }
 
     override func checkReceive() throws(ZeroMQError) {
         guard asked != nil else {
             throw ZeroMQError(.wrongState, "this REQ socket has no open request: send one before receiving")
         }
+    }
+
+    /// What does not answer the open request is dropped, as a receive would drop it.
+    override func canReceive() -> Bool {
+        while let pipe = core.receiver.pointee.peek() {
+            if isAnswer(pipe) { return true }
+            _ = admit(pipe)
+        }
+        return false
+    }
+
+    /// Whether a pipe's next message would be admitted; nothing is taken.
+    private func isAnswer(_ pipe: Pipe) -> Bool {
+        guard asked != nil, pipe.peer?.outbound === asked else { return false }
+        var walk = pipe.reader.pointee.ahead
+        var frame = walk.nextFrame()
+        if core.options.isRequestCorrelated || isCorrelating {
+            guard frame.hasMore, withUnsafeBytes(of: number, { $0.elementsEqual(frame.body) }) else { return false }
+            frame = walk.nextFrame()
+        }
+        return frame.body.isEmpty && frame.hasMore
     }
 
     /// Takes the envelope off; what does not answer the open request is dropped and counted.
@@ -85,6 +117,8 @@ public final class RequestSocket: Socket, SendingSocket, ReceivingSocket, @unche
             return false
         }
         asked = nil
+        core.sendList.tellWatches()
+        settleSendGauge()
         return true
     }
 }

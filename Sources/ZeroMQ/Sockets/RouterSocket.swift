@@ -35,6 +35,10 @@ public final class RouterSocket: Socket, SendingSocket, ReceivingSocket, @unchec
         return .sent
     }
 
+    /// A message that has nowhere to go is dropped, so there is always room; if that is to be told instead, there is
+    /// room while one peer has some. So does the reference.
+    override func canSend() -> Bool { !core.options.isRouterMandatory || super.canSend() }
+
     /// Mandatory tells the sender; otherwise the message is dropped under its reason.
     private func refuse(_ result: SendResult, _ pipe: Pipe? = nil, _ name: Frame = []) -> SendResult {
         if core.options.isRouterMandatory {

@@ -42,6 +42,14 @@ public final class SubscribeSocket: Socket, ReceivingSocket, @unchecked Sendable
 
     // MARK: Filtering
 
+    /// What is not subscribed to is dropped, as a receive would drop it.
+    override func canReceive() -> Bool {
+        while let pipe = core.receiver.pointee.peek() {
+            if admit(pipe) { return true }
+        }
+        return core.receiver.pointee.hasMessage()
+    }
+
     override func admit(_ pipe: Pipe) -> Bool {
         if core.subscriptions.unsafelyUnwrapped.generation.load(ordering: .relaxed) != version { refilter() }
         if takesEverything { return true }

@@ -13,6 +13,9 @@ public final class XPublishSocket: Socket, SendingSocket, ReceivingSocket, @unch
         try super.init(.xpub, context, options)
     }
 
+    /// There is always room: what a peer cannot take is dropped, or waited for by the send itself.
+    override func canSend() -> Bool { true }
+
     override func offer(_ bytes: UnsafeRawBufferPointer) throws(ZeroMQError) -> SendResult {
         try core.publish(bytes)
     }

@@ -10,6 +10,9 @@ public final class XSubscribeSocket: Socket, SendingSocket, ReceivingSocket, @un
         try super.init(.xsub, context, options)
     }
 
+    /// There is always room: what a peer cannot take is dropped.
+    override func canSend() -> Bool { true }
+
     override func offer(_ bytes: UnsafeRawBufferPointer) throws(ZeroMQError) -> SendResult {
         if take(bytes) { return .sent }
         try core.broadcast { $0.writer.pointee.put([], bytes) }
