@@ -70,7 +70,9 @@ final class StreamLog {
     /// Hands out what was published, gives credit, and rests if somebody waits for more.
     func settle<B: Backend & ~Copyable>(on loop: Loop<B>) {
         defer { isNoted = false }
-        guard isConsumer, !isRetired else { return }
+        guard !isRetired else { return }
+        // At rest there is nothing new; but what was sent makes room for a publisher that waits.
+        guard isConsumer else { return credit(on: loop) }
         repeat {
             look(on: loop)
             wakeWaiting(on: loop)

@@ -1,4 +1,3 @@
-public import Proactor
 import Synchronization
 import ZMTP
 
