@@ -281,6 +281,63 @@ extension Sockets {
             #expect(publisher.statistics.losses[.notSubscribed] == 1)
         }
 
+        @Test(
+            "A publisher that conflates sends the message that has begun, and then the newest",
+            arguments: Setup.engines)
+        func conflated(setup: Setup) throws {
+            let context = try setup.context()
+            defer { context.close() }
+            let publisher = try PublishSocket(
+                context,
+                .test {
+                    $0.isConflating = true
+                    $0.kernelSendBuffer = 64 << 10
+                })
+            let stuck = try RawPeer(try publisher.bind("tcp://127.0.0.1:*"))
+            try stuck.shakeHands(as: "SUB")
+            try stuck.send(RawPeer.frame([9] + Array("SUBSCRIBE".utf8), flags: 4))
+            try publisher.subscribers(atLeast: 1)
+            try publisher.send(Slow.body(0))
+            // It has begun when the kernel has what it can take: the next one cannot replace it.
+            let first = try stuck.receiveFrameHeader()
+            for number in 1..<20 { try publisher.send(Slow.body(number)) }
+            #expect(Slow.number(try stuck.receive(first)) == 0)
+            #expect(Slow.number(try stuck.receiveFrame().body) == 19)
+            #expect(publisher.statistics.losses == [.conflated: 18])
+        }
+
+        @Test(
+            "Where every subscriber is stuck, sends wait for none of them, and the marks are kept",
+            arguments: Setup.engines, [SlowSubscriberPolicy.dropNewest, .dropOldest])
+        func allStuck(setup: Setup, policy: SlowSubscriberPolicy) throws {
+            let context = try setup.context()
+            defer { context.close() }
+            let publisher = try PublishSocket(
+                context,
+                .test {
+                    $0.slowSubscribers = policy
+                    $0.sendHighWaterMark = Slow.mark
+                    $0.kernelSendBuffer = 64 << 10
+                })
+            let stuck = try RawPeer(try publisher.bind("tcp://127.0.0.1:*"))
+            try stuck.shakeHands(as: "SUB")
+            try stuck.send(RawPeer.frame([9] + Array("SUBSCRIBE".utf8), flags: 4))
+            try publisher.subscribers(atLeast: 1)
+            let published = 60
+            for number in 0..<published { try publisher.send(Slow.body(number)) }
+            var numbers: [Int] = []
+            while numbers.count < Slow.mark { numbers.append(Slow.number(try stuck.receiveFrame().body)) }
+            #expect(numbers.first == 0)
+            #expect(numbers == Array(Set(numbers)).sorted())
+            if policy == .dropOldest { #expect(numbers.last! >= published - 2 * Slow.mark) }
+            let balances = context.eventually {
+                let share = publisher.statistics.peers[0]
+                return share.published!.sent + share.published!.lost + share.toSend.messages == published
+                    && share.published!.lost > published / 2
+            }
+            #expect(balances)
+        }
+
         // MARK: Life
 
         @Test("Peers on several loops get the same", arguments: Setup.background)

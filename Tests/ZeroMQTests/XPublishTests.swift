@@ -18,8 +18,8 @@ extension Sockets {
                 context = try setup.context()
                 xpub = try XPublishSocket(context, .test(change))
                 let endpoint = try xpub.bind(setup.wildcard)
-                a = try XSubscribeSocket(context, .test(change))
-                b = try XSubscribeSocket(context, .test(change))
+                a = try XSubscribeSocket(context, .test)
+                b = try XSubscribeSocket(context, .test)
                 for socket in [a, b] {
                     try socket.connect(endpoint)
                     try socket.ready(until: .after(.seconds(10)))

@@ -71,7 +71,7 @@ final class StreamLog {
     func settle<B: Backend & ~Copyable>(on loop: Loop<B>) {
         defer { isNoted = false }
         guard !isRetired else { return }
-        // At rest the slowest may still be sending, and a publisher may wait for it. Nobody else consumes this pipe.
+        // At rest there is nothing new; but what was sent makes room for a publisher that waits.
         guard isConsumer else { return credit(on: loop) }
         repeat {
             look(on: loop)

@@ -1,4 +1,3 @@
-import Proactor
 import Synchronization
 import ZMTP
 

@@ -1,4 +1,3 @@
-import Proactor
 import ZMTP
 
 /// A SUB whose subscriptions are messages: sending 01 or 00 and a prefix, in one frame, subscribes or cancels; other

@@ -31,6 +31,7 @@ extension Publisher {
         if waits {
             // Whom the sender will wait for.
             matched = [Int32(index)]
+            slots[index].stream?.askForLook()
             return .full
         }
         refuse(index)
@@ -51,7 +52,7 @@ extension Publisher {
             losses.add(1, .notSubscribed)
             return (.sent, false)
         }
-        if waits, !matched.allSatisfy({ slots[Int($0)].writer.pointee.hasRoom() }) { return (.full, false) }
+        if waits, isAnyFull() { return (.full, false) }
         var announced = false
         for index in matched {
             let slot = Int(index)
@@ -79,6 +80,15 @@ extension Publisher {
         pipe.readerList.wake(pipe.announce(.data))
     }
 
+    private func isAnyFull() -> Bool {
+        var isFull = false
+        for index in matched where !slots[Int(index)].writer.pointee.hasRoom() {
+            slots[Int(index)].stream?.askForLook()
+            isFull = true
+        }
+        return isFull
+    }
+
     /// Finds the streams that a message goes to.
     @inline(__always)
     func match(_ topic: UnsafeRawBufferPointer) {
@@ -103,6 +113,7 @@ extension Publisher {
     func refuse(_ index: Int) {
         losses.add(slots[index].members.count, .mark)
         if let stream = slots[index].stream {
+            stream.askForLook()
             stream.refused.add(1, ordering: .relaxed)
         } else {
             slots[index].members[0].account.withLock { $0.lost += 1 }

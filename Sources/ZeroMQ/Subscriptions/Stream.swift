@@ -18,6 +18,8 @@ final class Stream: @unchecked Sendable {
     let pool: ChunkPool
     /// Messages that the publisher did not put in, since the loop was behind by the whole mark. By the publisher.
     let refused = Atomic<Int>(0)
+    /// The message at which the loop was last asked to look. By the publisher.
+    private var askedAt = UInt64.max
     /// What the loop makes of it. By the loop.
     var log: StreamLog?
 
@@ -46,6 +48,16 @@ final class Stream: @unchecked Sendable {
         guard pipe.writer.pointee.publish(keep: true) else { return false }
         announce()
         return true
+    }
+
+    /// The publisher is at the mark. A loop whose subscribers are all busy looks when one of them has been sent
+    /// something; it is asked to look now, since they may be stuck.
+    @inline(never)
+    func askForLook() {
+        let count = pipe.writer.pointee.count
+        guard askedAt != count else { return }
+        askedAt = count
+        announce()
     }
 
     @inline(never)

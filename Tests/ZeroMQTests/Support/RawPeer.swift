@@ -132,8 +132,15 @@ final class RawPeer: Sendable {
     /// Receives one frame.
     func receiveFrame() throws -> (flags: UInt8, body: [UInt8]) {
         let flags = try receive(1)[0]
-        let size = flags & 2 == 0 ? Int(try receive(1)[0]) : try receive(8).reduce(0) { $0 << 8 | Int($1) }
-        return (flags, try receive(size))
+        return (flags, try receive(try receiveSize(flags)))
+    }
+
+    /// Receives the head of one frame.
+    /// - Returns: how many bytes its body has.
+    func receiveFrameHeader() throws -> Int { try receiveSize(try receive(1)[0]) }
+
+    private func receiveSize(_ flags: UInt8) throws -> Int {
+        flags & 2 == 0 ? Int(try receive(1)[0]) : try receive(8).reduce(0) { $0 << 8 | Int($1) }
     }
 
     /// The whole handshake.
