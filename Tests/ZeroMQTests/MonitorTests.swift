@@ -217,8 +217,8 @@ extension Sockets {
                 var peer: RawPeer? = try RawPeer(endpoint)
                 try peer?.send(each.octets)
                 if each.octets.isEmpty {
-                    // With its greeting taken, so that the end is orderly.
-                    _ = try peer?.receive(64)
+                    // With the first of its greeting taken, so that the end is orderly: the rest follows ours.
+                    _ = try peer?.receive(10)
                     peer = nil
                 }
                 let events = try Self.events(of: monitor, in: context) {

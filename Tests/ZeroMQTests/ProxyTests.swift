@@ -13,7 +13,7 @@ extension Sockets {
         }
 
         /// Starts a proxy; the returned closure waits for its end.
-        static func start(_ proxy: Proxy, _ runner: Runner, _ context: Context) -> () throws -> Void {
+        static func start(_ proxy: Proxy, _ runner: Runner, _ context: Context) throws -> () throws -> Void {
             let result = Shared<Result<Proxy.Ending, ZeroMQError>?>(nil)
             switch runner {
             case .thread:
@@ -29,7 +29,9 @@ extension Sockets {
                     #expect(try result.value?.get() == .terminated)
                 }
             case .task, .loop:
-                Task(executorPreference: runner == .loop ? context.executor : nil) {
+                // Elsewhere, but not in the pool of the tests: its threads may all be at work for others.
+                let elsewhere = try Context()
+                Task(executorPreference: runner == .loop ? context.executor : elsewhere.executor) {
                     do throws(ZeroMQError) {
                         result.value = .success(try await proxy.run())
                     } catch {
@@ -38,6 +40,7 @@ extension Sockets {
                 }
                 return { () throws -> Void in
                     #expect(context.eventually { result.value != nil })
+                    elsewhere.close()
                     #expect(try result.value?.get() == .terminated)
                 }
             }
@@ -53,7 +56,7 @@ extension Sockets {
             let frontend = try front.bind(setup.wildcard)
             let backend = try back.bind(setup.wire == .inproc ? "inproc://backend" : other.wildcard)
             let proxy = try Proxy(frontend: front, backend: back)
-            let end = Self.start(proxy, runner, context)
+            let end = try Self.start(proxy, runner, context)
             let workers = (0..<2).map { index in
                 Worker {
                     guard let reply = try? ReplySocket(context, .test) else { return }
@@ -105,7 +108,7 @@ extension Sockets {
             try back.connect(pull.bind(setup.wire == .inproc ? "inproc://out" : setup.wildcard))
             try tap.connect(tapped.bind(setup.wire == .inproc ? "inproc://tap" : setup.wildcard))
             let proxy = try Proxy(frontend: front, backend: back, capture: tap)
-            let end = Self.start(proxy, runner, context)
+            let end = try Self.start(proxy, runner, context)
             let count = 1000
             @Sendable func message(_ number: Int) -> Message {
                 switch number % 50 {
@@ -139,7 +142,7 @@ extension Sockets {
             let endpoint = try Setup(engine: setup.engine, wire: .tcp).reserve()
             try back.connect(endpoint)
             let proxy = try Proxy(frontend: front, backend: back)
-            let end = Self.start(proxy, runner, context)
+            let end = try Self.start(proxy, runner, context)
             // Nobody is there to take anything: the mark of the backend fills, then the frontend stands still.
             for number in 0..<8 { try push.send("\(number)") }
             #expect(context.eventually { proxy.statistics.toBackend.messages == 3 })
@@ -164,7 +167,7 @@ extension Sockets {
             try two.connect(back.bind(setup.wire == .inproc ? "inproc://back" : setup.wildcard))
             let proxy = try Proxy(frontend: front, backend: back)
             proxy.pause()
-            var end = Self.start(proxy, runner, context)
+            var end = try Self.start(proxy, runner, context)
             try one.send("1")
             #expect(context.eventually { front.statistics.messagesToTake == 1 })
             #expect(try two.tryReceive() == nil)
@@ -178,7 +181,7 @@ extension Sockets {
             #expect(context.eventually { front.statistics.messagesToTake == 1 })
             #expect(try front.receive().string == "3")
             // A second run of the same proxy.
-            end = Self.start(proxy, runner, context)
+            end = try Self.start(proxy, runner, context)
             try one.send("4")
             #expect(try two.receive().string == "4")
             proxy.terminate()
@@ -197,7 +200,7 @@ extension Sockets {
             try front.connect(publisher.bind(setup.wildcard))
             try subscriber.connect(back.bind(setup.wire == .inproc ? "inproc://back" : setup.wildcard))
             let proxy = try Proxy(frontend: front, backend: back)
-            let end = Self.start(proxy, runner, context)
+            let end = try Self.start(proxy, runner, context)
             // The subscription has gone all the way; nothing sent before would arrive.
             try publisher.subscribers(atLeast: 1, to: "a")
             for number in 0..<200 { try publisher.send(number % 2 == 0 ? "a \(number)" : "b \(number)") }
@@ -221,7 +224,7 @@ extension Sockets {
             try dealer.connect(front.bind(setup.wildcard))
             try worker.connect(back.bind(setup.wildcard))
             let proxy = try Proxy(frontend: front, backend: back, control: orders)
-            let end = Self.start(proxy, .thread, context)
+            let end = try Self.start(proxy, .thread, context)
             func order(_ text: String) throws -> Message {
                 try boss.send(text)
                 return try boss.receive()
@@ -266,7 +269,7 @@ extension Sockets {
             try source.connect(front.bind("inproc://front"))
             try known.connect(back.bind("inproc://back"))
             let proxy = try Proxy(frontend: front, backend: back)
-            let end = Self.start(proxy, runner, context)
+            let end = try Self.start(proxy, runner, context)
             for number in 0..<20 { try source.send(["known", Frame("\(number)")]) }
             // Inproc adds both marks.
             #expect(context.eventually { proxy.statistics.toBackend.messages == 2 })
@@ -289,7 +292,7 @@ extension Sockets {
             try known.connect(back.bind(setup.wildcard))
             try back.awaitPeers(1, in: context)
             let proxy = try Proxy(frontend: front, backend: back)
-            let end = Self.start(proxy, .thread, context)
+            let end = try Self.start(proxy, .thread, context)
             try source.send(["unknown", "lost"])
             try source.send("known")
             try source.send(["known", "kept", "whole"])

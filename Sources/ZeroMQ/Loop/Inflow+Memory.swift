@@ -30,7 +30,7 @@ extension Inflow {
             if !budget.enlist(loop.door) { return false }
             need = isInside ? Self.hotMinimum : 0
         }
-        let held = need > 0 ? held(pipe) : 0
+        let held = need > 0 ? assemblyBytes : 0
         if need > 0, !budget.stick(holding: held, need: need) {
             budget.countCut()
             session.end(.disconnected(SystemError(code: ENOMEM)), losing: .memory, on: loop)
@@ -43,12 +43,9 @@ extension Inflow {
         return true
     }
 
-    /// What a half-received message occupies: its parts, the rest of the chunk they end in, and its large body.
-    private func held(_ pipe: Pipe?) -> Int {
-        guard let writer = pipe?.writer else { return body?.capacity ?? 0 }
-        let parts = writer.pointee.position &- publishedPosition
-        return Int(clamping: parts) + writer.pointee.spaceLeft + (body?.capacity ?? 0)
-    }
+    /// What a half-received message occupies: the chunks that its parts lie in, with what stayed empty behind them, and
+    /// its large body.
+    private var assemblyBytes: Int { chunkBytes + (body?.capacity ?? 0) }
 
     /// Memory has come back.
     func memoryCame<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {

@@ -47,6 +47,13 @@ final class Inflow {
     private var room = 0
     private var chunkSize = 64 << 10
     var publishedPosition: UInt64 = 0
+    /// Bytes of the chunks before the one that the last publication ends in.
+    private var takenAtPublish = 0
+    /// Bytes of the chunks that a message in assembly lies in.
+    var chunkBytes: Int {
+        guard let writer = pipe?.writer else { return 0 }
+        return writer.pointee.takenBytes - max(takenAtPublish, writer.pointee.goneBytes)
+    }
     var body: GrowingBody?
     /// What came behind a body that waits at the mark, from a receive that could not be called back before: at most
     /// the loop's lent buffers.
@@ -273,6 +280,7 @@ final class Inflow {
 
     private func publish<B: Backend & ~Copyable>(_ pipe: Pipe, _ position: UInt64, on loop: Loop<B>) {
         publishedPosition = position
+        takenAtPublish = pipe.writer.pointee.takenBeforeTail
         let owesNews = pipe.writer.pointee.publish(position: position, keep: true)
         pipe.noteRun()
         if owesNews { loop.wake(pipe.readerList, pipe.announce(.data)) }

@@ -32,6 +32,9 @@ struct PipeWriter: ~Copyable {
     /// The chunk was taken while the pipe was bare and is not published yet.
     private var isPrivate = false
     private var nextSize = ChunkPool.smallest
+    /// Bytes of all chunks and extents that were ever taken, and of those that were gone when the pipe was last bare.
+    private(set) var takenBytes = 0
+    private(set) var goneBytes = 0
     /// Up to here messages may begin without a look at the byte mark and the budget: so a budget costs nothing but a
     /// look each 16 KiB.
     private var admittedPosition: UInt64
@@ -192,6 +195,7 @@ struct PipeWriter: ~Copyable {
         }
         nextSize = max(nextSize / 2, ChunkPool.smallest)
         let chunk = pool.take(nextSize)
+        goneBytes = takenBytes
         PipeWords.first(of: words).pointee.segment = chunk
         PipeWords.first(of: words).pointee.serial &+= 1
         isPrivate = true
@@ -213,6 +217,7 @@ struct PipeWriter: ~Copyable {
 
     private mutating func open(_ segment: Segment) {
         tail = segment
+        takenBytes += segment.pointee.capacity
         cursor = segment.pointee.base
         limit = cursor + segment.pointee.capacity
         // An extent is full from the start.
@@ -276,8 +281,8 @@ extension PipeWriter {
         position &+= UInt64(header + extent.count)
     }
 
-    /// Bytes behind the cursor in the last chunk.
-    var spaceLeft: Int { isHeld ? limit - cursor : 0 }
+    /// Bytes of all chunks and extents that were taken before the last one.
+    var takenBeforeTail: Int { takenBytes - (tail?.pointee.capacity ?? 0) }
 
     /// Drops the last `bytes` accepted bytes again (commands, which no one behind needs), if they lie in this chunk.
     mutating func retract(_ bytes: Int) -> Bool {
