@@ -7,7 +7,7 @@ import ZMTP
 /// together with the next. That is all the batching there is.
 final class Outflow {
     /// One send takes at most this much.
-    private static let sendLimit = 256 << 10
+    private static let sendLimit = 1 << 20
     /// Elements of one gather list.
     private static let gatherLimit = 64
     /// Control bytes that may wait; answers beyond it are not given.

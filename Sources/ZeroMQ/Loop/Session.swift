@@ -25,7 +25,15 @@ final class Session {
     let dialer: Dialer?
 
     private(set) var phase = Phase.handshaking
-    private var handshake: Handshake
+    /// Given up when hands are shaken: an idle connection is to be small.
+    private var opening: Opening?
+
+    /// The handshake, on the heap of its own.
+    private final class Opening {
+        var handshake: Handshake
+        init(_ handshake: Handshake) { self.handshake = handshake }
+    }
+
     private var handshakeTimer: Token?
     /// Why a finishing session ends.
     private var farewell = SocketEvent.Kind.closed
@@ -61,9 +69,11 @@ final class Session {
         self.handle = handle
         self.address = address
         self.dialer = dialer
-        handshake = Handshake(
-            HandshakeConfiguration(
-                socketType: core.type, identity: core.options.routingID.bytes, limits: core.options.protocolLimits))
+        opening = Opening(
+            Handshake(
+                HandshakeConfiguration(
+                    socketType: core.type, identity: core.options.routingID.bytes,
+                    limits: core.options.protocolLimits)))
     }
 
     // MARK: Life
@@ -72,7 +82,7 @@ final class Session {
         number = loop.backend.descriptor(of: handle)
         if core.isRaw { return startRaw(on: loop) }
         handshakeTimer = loop.startTimer(after: core.options.handshakeTimeout, .handshake(self))
-        outflow.control.append(contentsOf: handshake.start())
+        if let opening { outflow.control.append(contentsOf: opening.handshake.start()) }
         outflow.flush(self, on: loop)
         inflow.arm(self, on: loop)
     }
@@ -143,20 +153,24 @@ final class Session {
     /// Feeds the handshake.
     /// - Returns: bytes that it took; the rest is traffic.
     func shakeHands<B: Backend & ~Copyable>(_ bytes: UnsafeRawBufferPointer, on loop: Loop<B>) -> Int {
+        guard let opening else { return 0 }
         var used = 0
         do throws(ZMTPError) {
-            used = try handshake.ingest(bytes)
-            outflow.control.append(contentsOf: handshake.takeOutput())
+            used = try opening.handshake.ingest(bytes)
+            outflow.control.append(contentsOf: opening.handshake.takeOutput())
         } catch {
             // A last ERROR may tell the peer why; the connection ends once that has gone.
             farewell = refusal ?? .handshakeFailed(error)
             phase = .finishing
-            outflow.control.append(contentsOf: handshake.takeOutput())
+            outflow.control.append(contentsOf: opening.handshake.takeOutput())
             outflow.flush(self, on: loop)
             if !outflow.hasWork { drained(on: loop) }
             return bytes.count
         }
-        if let info = handshake.result { run(info, on: loop) }
+        if let info = opening.handshake.result {
+            self.opening = nil
+            run(info, on: loop)
+        }
         outflow.flush(self, on: loop)
         // The end was ordered while hands were shaken: what is queued goes, then the connection ends.
         if dialer?.isFinishing == true { finish(on: loop) }
@@ -406,7 +420,7 @@ final class Session {
 
     /// The peer's ERROR, where it is the verdict of an authenticator: a status of 27/ZAP, as the reference sends it.
     private var refusal: SocketEvent.Kind? {
-        guard let reason = handshake.peerReason, ["300", "400", "500"].contains(reason) else { return nil }
+        guard let reason = opening?.handshake.peerReason, ["300", "400", "500"].contains(reason) else { return nil }
         return Int(reason).map { .authenticationFailed(status: $0) }
     }
 
@@ -415,7 +429,7 @@ final class Session {
             kind,
             EventPlace(
                 endpoint: text, peer: address, descriptor: number, isBound: dialer == nil,
-                detail: kind == .handshakeFailed(.refusedByPeer) ? handshake.peerReason : nil))
+                detail: kind == .handshakeFailed(.refusedByPeer) ? opening?.handshake.peerReason : nil))
     }
 
     /// Nothing is in flight any more.
