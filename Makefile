@@ -45,7 +45,7 @@ bench: setup ## Compare with libzmq in the same run; writes Benchmarks/results (
 	$(SWIFT) build -c release --package-path Benchmarks
 	$(SWIFT) run -c release --package-path Benchmarks --skip-build bench $(BENCH)
 
-lint: ## Formatting and the rules of the house
+lint: setup ## Formatting and the rules of the house
 	$(SWIFT) format lint --strict -r $(FORMATTED)
 	scripts/house-check
 
