@@ -28,7 +28,7 @@ final class Inflow {
     private(set) var pipe: Pipe?
     var scanner = MessageScanner()
     private var decoder: V1Decoder?
-    private var limits = ZMTPLimits()
+    var limits = ZMTPLimits()
     private var mode = Mode.quiet
     private var isReceiving = false
     /// The receive in flight, if it goes on after each completion.
@@ -59,9 +59,9 @@ final class Inflow {
     /// the loop's lent buffers.
     private var held: [UInt8] = []
     /// Traffic of a type that receives nothing (PUSH): partial frames, bounded by the limits.
-    private var ignored: [UInt8] = []
+    var ignored: [UInt8] = []
     /// Of a conflating pipe: how many of the waiting bytes are whole frames that were walked.
-    private var scanned = 0
+    var scanned = 0
     private var isOpen = false
     /// Bytes come without ZMTP: each receive is a message.
     private var isRaw = false
@@ -379,74 +379,6 @@ final class Inflow {
         guard ends else { return }
         pipe.writer.pointee.accept(bytes: 0, messages: 1)
         publish(pipe, pipe.writer.pointee.position, on: loop)
-    }
-
-    // MARK: Traffic for a type that receives nothing
-
-    /// Walks and drops messages (30/PIPELINE: PUSH receives none); commands still count.
-    private func ignore<B: Backend & ~Copyable>(
-        _ bytes: UnsafeRawBufferPointer, _ session: Session, on loop: Loop<B>
-    ) throws(ZMTPError) {
-        ignored.append(contentsOf: bytes)
-        var from = 0
-        while true {
-            let scan = try ignored.withTypedBytes { bytes throws(ZMTPError) in
-                try scanner.scan(bytes, from: from, maxMessages: .max)
-            }
-            if let upstream = session.upstream {
-                var end = scan.consumed
-                if case .command(_, let frame) = scan.stop { end = frame.lowerBound }
-                try ignored.withTypedBytes { bytes throws(ZMTPError) in
-                    try upstream.take(UnsafeRawBufferPointer(rebasing: bytes[from..<end]))
-                }
-            }
-            from = scan.consumed
-            switch scan.stop {
-            case .limit: continue
-            case .command(let range, _):
-                try ignored.withTypedBytes { bytes throws(ZMTPError) in
-                    try session.obey(UnsafeRawBufferPointer(rebasing: bytes[range]), on: loop)
-                }
-            case .needMore(_, let header):
-                ignored.removeFirst(from)
-                // No message of such a type's peer is worth more than a small frame's memory. Commands have passed
-                // their limits.
-                let isMessage = header.map { !$0.flags.contains(.command) } ?? false
-                let bound = session.upstream == nil ? limits.maximumCommandSize : Upstream.messageBound
-                if isMessage, ignored.count > bound { throw .messageTooLarge }
-                return
-            }
-        }
-    }
-
-    // MARK: Conflation
-
-    /// Walks messages and keeps the last whole one; the bytes of one that is not whole wait.
-    private func keepLatest<B: Backend & ~Copyable>(
-        _ bytes: UnsafeRawBufferPointer, _ pipe: Pipe, _ latest: LatestMessage, _ session: Session, on loop: Loop<B>
-    ) throws(ZMTPError) {
-        ignored.append(contentsOf: bytes)
-        var end = 0
-        walk: while true {
-            let scan = try ignored.withTypedBytes { bytes throws(ZMTPError) in
-                try scanner.scan(bytes, from: scanned, maxMessages: .max)
-            }
-            scanned = scan.consumed
-            if let messageEnd = scan.messageEnd { end = messageEnd }
-            switch scan.stop {
-            case .limit: continue
-            case .command(let range, _):
-                try ignored.withTypedBytes { bytes throws(ZMTPError) in
-                    try session.obey(UnsafeRawBufferPointer(rebasing: bytes[range]), on: loop)
-                }
-            case .needMore: break walk
-            }
-        }
-        let message = ignored.withUnsafeBytes { Message(lastOf: UnsafeRawBufferPointer(rebasing: $0[..<end])) }
-        if !scanner.isInsideMessage { end = scanned }
-        ignored.removeFirst(end)
-        scanned -= end
-        if let message, latest.put(message) { loop.wake(pipe.readerList, pipe.announce(.data)) }
     }
 
     // MARK: The end

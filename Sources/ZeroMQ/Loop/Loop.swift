@@ -7,7 +7,6 @@ import ZMTP
 /// A turn takes the news (pipes, orders), waits, and hands each completion to whoever started the operation. What
 /// is started in a turn is submitted by the next wait: one kernel entry.
 final class Loop<B: Backend & ~Copyable> {
-    ///
     /// Unchecked, as `batch` is: one thread turns the loop, and nothing that a turn calls turns it again. The check would
     /// cost as much as a tenth of what a turn does itself.
     @exclusivity(unchecked)
@@ -28,7 +27,7 @@ final class Loop<B: Backend & ~Copyable> {
     /// By token, for the same reason: a slot may be used again before its expiry was dispatched.
     private var timers: [Token: TimerOwner] = [:]
     /// By socket.
-    private var members: [ObjectIdentifier: Members] = [:]
+    var members: [ObjectIdentifier: Members] = [:]
     private var alarms: [UInt64: Token] = [:]
     /// Sessions that wait for memory.
     var starved: [ObjectIdentifier: Session] = [:]
@@ -40,9 +39,9 @@ final class Loop<B: Backend & ~Copyable> {
     /// Publishers with streams to look after, before the turn goes on.
     var unsettled: [Fanout] = []
     private(set) var isStopped = false
-    private var departures = 0
+    var departures = 0
     /// After so many connections have gone, the heap gives back what they held.
-    private static var departuresPerTrim: Int { 1000 }
+    static var departuresPerTrim: Int { 1000 }
 
     /// Who started the operations on a handle.
     enum Owner {
@@ -140,7 +139,7 @@ final class Loop<B: Backend & ~Copyable> {
         }
     }
 
-    private func serve(_ pipe: Pipe, _ edge: ReadyNode.Edge, _ reasons: ReadyReasons) {
+    func serve(_ pipe: Pipe, _ edge: ReadyNode.Edge, _ reasons: ReadyReasons) {
         switch (pipe.server, edge) {
         case (.session(let session), .data): session.outboundArrived(on: self)
         case (.session(let session), _): session.inboundHasRoom(on: self)
@@ -295,7 +294,7 @@ final class Loop<B: Backend & ~Copyable> {
         return made
     }
 
-    private func member(_ core: SocketCore, _ change: (inout Members) -> Void) {
+    func member(_ core: SocketCore, _ change: (inout Members) -> Void) {
         change(&members[ObjectIdentifier(core), default: Members(core: core)])
     }
 
@@ -338,105 +337,5 @@ final class Loop<B: Backend & ~Copyable> {
     private func feedStarved() {
         let those = starved.values
         for session in those { session.inflow.memoryCame(session, on: self) }
-    }
-
-    // MARK: Ending
-
-    /// Gives up what a pipe still holds, under a reason, and tells its writer that nobody consumes any more. What is
-    /// published after this is counted by the writer when it hears of it.
-    func abandon(_ pipe: Pipe, _ core: SocketCore, _ reason: LossReason, _ text: String) {
-        core.unreserve(pipe)
-        _ = pipe.reader.pointee.seize()
-        pipe.server = nil
-        let (skipped, owesWake) = pipe.reader.pointee.skip()
-        let lost = skipped + (pipe.latest?.take() == nil ? 0 : 1)
-        if owesWake { wake(pipe.writerList, pipe.notifyWriter(.room)) }
-        core.lose(lost, reason, endpoint: text)
-        if reason == .lingerOver, lost > 0 {
-            core.registry.withLock { $0.undelivered.append((text, lost)) }
-        }
-        wake(pipe.writerList, pipe.notifyWriter(.ended))
-        core.noteEnded()
-    }
-
-    /// Gives up what a subscriber still had to get.
-    func end(_ feed: Feed, _ core: SocketCore, _ reason: LossReason, _ text: String) {
-        let lost = feed.end(on: self)
-        core.lose(lost, reason, endpoint: text)
-        if reason == .lingerOver, lost > 0 {
-            core.registry.withLock { $0.undelivered.append((text, lost)) }
-        }
-    }
-
-    /// A session's descriptor is closed and nothing is in flight any more.
-    func ended(_ session: Session) {
-        disown(session.handle)
-        member(session.core) { $0.sessions[ObjectIdentifier(session)] = nil }
-        session.dialer?.lost(session, on: self)
-        settle(session.core)
-        departures += 1
-        if departures >= Self.departuresPerTrim {
-            departures = 0
-            HeapMemory.trim()
-        }
-    }
-
-    func ended(_ listener: Listener, _ handle: Handle) {
-        disown(handle)
-        member(listener.core) { $0.listeners[listener.endpoint] = nil }
-        settle(listener.core)
-    }
-
-    func ended(_ dialer: Dialer) {
-        member(dialer.core) { $0.dialers[dialer.endpoint] = nil }
-        settle(dialer.core)
-    }
-
-    private func end(_ core: SocketCore, _ endpoint: UInt64) {
-        guard let those = members[ObjectIdentifier(core)] else { return }
-        those.listeners[endpoint]?.close(on: self)
-        those.dialers[endpoint]?.finish(on: self)
-        for session in those.sessions.values where session.endpoint == endpoint && session.dialer == nil {
-            session.finish(on: self)
-        }
-    }
-
-    private func close(_ core: SocketCore, _ linger: Deadline?) {
-        member(core) { $0.isClosing = true }
-        if let linger { limitLinger(core, linger) }
-        guard let those = members[ObjectIdentifier(core)] else { return }
-        for listener in those.listeners.values { listener.close(on: self) }
-        for dialer in those.dialers.values { dialer.finish(on: self) }
-        for session in those.sessions.values where session.dialer == nil { session.finish(on: self) }
-        settle(core)
-    }
-
-    /// Ends linger at the deadline, if it does not end before.
-    private func limitLinger(_ core: SocketCore, _ deadline: Deadline) {
-        let id = ObjectIdentifier(core)
-        guard let those = members[id], those.isClosing, those.linger.map({ deadline < $0.end }) ?? true else {
-            return
-        }
-        cancelTimer(those.linger?.timer)
-        let timer = startTimer(at: deadline, .linger(core))
-        member(core) { $0.linger = (timer, deadline) }
-    }
-
-    private func lingerIsOver(_ core: SocketCore) {
-        guard let those = members[ObjectIdentifier(core)] else { return }
-        for dialer in those.dialers.values { dialer.abandon(on: self) }
-        for session in those.sessions.values { session.abandon(on: self) }
-        settle(core)
-    }
-
-    /// Tells the socket when a closing loop holds nothing of it any more.
-    private func settle(_ core: SocketCore) {
-        let id = ObjectIdentifier(core)
-        guard let those = members[id], those.isClosing, those.isEmpty else { return }
-        cancelTimer(those.linger?.timer)
-        those.fanout?.end()
-        members[id] = nil
-        core.registry.withLock { $0.leftLoops.append(ObjectIdentifier(door)) }
-        core.context.loopLeft(core)
     }
 }

@@ -43,12 +43,12 @@ final class Session {
     /// The handle is to be closed when the caller that may be sending on it has handed the pipe over.
     private var closesOnArrival = false
     /// The context of a PING that asks whether we are admitted.
-    private static let confirmation = Array("ready".utf8)
-    private var answersPings = false
+    static let confirmation = Array("ready".utf8)
+    var answersPings = false
     /// The connection ended by the peer's doing or by a fault, not by ours.
     private var isDeparture = false
     /// DISH: what the peer knows of our groups.
-    private var announced = Announced()
+    var announced = Announced()
     /// The descriptor, for events.
     private var number: Int32 = -1
     let inflow = Inflow()
@@ -56,9 +56,9 @@ final class Session {
     var pulse: Pulse?
     let outflow = Outflow()
     /// What comes from a subscriber, if this is a publisher's session.
-    private(set) var upstream: Upstream?
+    var upstream: Upstream?
     /// The subscriptions that a publisher was told of.
-    private var told: (version: UInt64, protocolVersion: ProtocolVersion)?
+    var told: (version: UInt64, protocolVersion: ProtocolVersion)?
 
     init(
         _ core: SocketCore, endpoint: UInt64, text: String, handle: Handle, address: SocketAddress?, dialer: Dialer?
@@ -209,77 +209,6 @@ final class Session {
         }
     }
 
-    /// Asks the peer whether it has admitted us: a PING behind our READY is answered by a session that runs.
-    func confirm<B: Backend & ~Copyable>(on loop: Loop<B>) {
-        guard phase == .running, let peer else { return }
-        if let told { return askForConfirmation(told.version, on: loop) }
-        guard answersPings else { return core.confirm(peer.id) }
-        Command.appendPing(ttl: 0, context: Self.confirmation, to: &outflow.control)
-        outflow.flush(self, on: loop)
-    }
-
-    // MARK: Publish, subscribe
-
-    /// Begins to serve a subscriber.
-    private func serve<B: Backend & ~Copyable>(
-        _ connection: SocketCore.Registry.Connection, _ publisher: Publisher, _ info: PeerInfo, on loop: Loop<B>
-    ) {
-        let kept = dialer?.feed
-        let subscriber =
-            kept?.subscriber ?? Subscriber(id: connection.peer.id, fanout: loop.fanout(of: core), pipe: nil)
-        let feed = kept ?? Feed(subscriber, core)
-        feed.attach(self, on: loop)
-        outflow.feed = feed
-        upstream = Upstream(core, publisher, subscriber, connection.inbound)
-        core.note(subscriber, of: connection.peer.id)
-        if kept == nil {
-            if let message = core.options.welcomeMessage { feed.begin(with: message, pool: loop.pool, on: loop) }
-            publisher.arrived(subscriber)
-        }
-        // A subscriber of ZMTP 1.0 filters for itself.
-        if info.subscribesToEverything { publisher.take(.subscribe, Frame(), of: subscriber) }
-    }
-
-    /// Tells a publisher that has come of all subscriptions.
-    private func tellAll(_ version: ProtocolVersion) {
-        guard let subscriptions = core.subscriptions else { return }
-        let (prefixes, number) = subscriptions.snapshot
-        for prefix in prefixes {
-            prefix.withUnsafeBytes {
-                Subscription.subscribe.appendFrame(prefix: $0, for: version, to: &outflow.control)
-            }
-        }
-        told = (number, version)
-    }
-
-    /// Tells the publisher of a change.
-    func tell<B: Backend & ~Copyable>(_ change: Subscriptions.Change, on loop: Loop<B>) {
-        guard phase == .running, let told, change.version > told.version else { return }
-        change.prefix.withUnsafeBytes {
-            change.change.appendFrame(prefix: $0, for: told.protocolVersion, to: &outflow.control)
-        }
-        self.told?.version = change.version
-        outflow.flush(self, on: loop)
-    }
-
-    /// Asks the publisher whether it has what it was told. Older peers have no PING (37/ZMTP, Connection Heartbeating).
-    private func askForConfirmation<B: Backend & ~Copyable>(_ version: UInt64, on loop: Loop<B>) {
-        guard answersPings else { return confirm(version) }
-        withUnsafeBytes(of: version) { Command.appendPing(ttl: 0, context: $0, to: &outflow.control) }
-        outflow.flush(self, on: loop)
-    }
-
-    private func confirm(_ version: UInt64) {
-        guard let peer else { return }
-        core.subscriptions?.confirm(peer.id, endpoint: endpoint, version: version)
-    }
-
-    /// An answer to a PING that stood behind our subscriptions.
-    private func noteConfirmation(_ context: UnsafeRawBufferPointer) {
-        guard told != nil, context.count == MemoryLayout<UInt64>.size else { return }
-        confirm(context.loadUnaligned(as: UInt64.self))
-    }
-
     func handshakeTimedOut<B: Backend & ~Copyable>(on loop: Loop<B>) {
         handshakeTimer = nil
         switch phase {
@@ -290,57 +219,12 @@ final class Session {
         }
     }
 
-    // MARK: Commands of the peer
-
-    /// Reacts to a command in the traffic. Unknown ones are ignored (37/ZMTP, Framing: their meaning is open).
-    func obey<B: Backend & ~Copyable>(_ body: UnsafeRawBufferPointer, on loop: Loop<B>) throws(ZMTPError) {
-        let command = try Command(parsing: body)
-        switch command.name {
-        case .ping: try answer(command, body, on: loop)
-        case .pong:
-            let context = UnsafeRawBufferPointer(rebasing: body[try command.pongContext()])
-            if let peer, context.elementsEqual(Self.confirmation) { core.confirm(peer.id) }
-            noteConfirmation(context)
-            notePong(context)
-        case .subscribe, .cancel:
-            guard let upstream, let (change, prefix) = Subscription.parse(command: command) else { return }
-            try upstream.note(change, Frame(copying: UnsafeRawBufferPointer(rebasing: body[prefix])))
-        case .error: throw .refusedByPeer
-        // The mechanism has had it: a handshake is not begun again (37/ZMTP, Formal Grammar).
-        case .ready: throw .unexpectedCommand
-        case .join:
-            guard let groups = core.groups, let pipe = outflow.pipe else { return }
-            try groups.join(pipe, Frame(copying: UnsafeRawBufferPointer(rebasing: body[command.group(in: body)])))
-        case .leave:
-            guard let groups = core.groups, let pipe = outflow.pipe else { return }
-            groups.leave(pipe, Frame(copying: UnsafeRawBufferPointer(rebasing: body[try command.group(in: body)])))
-        default: break
-        }
-    }
-
-    /// Answers a PING, or takes a PONG, that stands behind messages that wait at the mark.
-    /// - Returns: false for other commands, and for a broken one: their turn comes.
-    func answerAhead<B: Backend & ~Copyable>(_ body: UnsafeRawBufferPointer, on loop: Loop<B>) -> Bool {
-        guard let command = try? Command(parsing: body), command.name == .ping || command.name == .pong else {
-            return false
-        }
-        return (try? obey(body, on: loop)) != nil
-    }
-
-    private func answer<B: Backend & ~Copyable>(
-        _ command: Command, _ body: UnsafeRawBufferPointer, on loop: Loop<B>
-    ) throws(ZMTPError) {
-        let (ttl, context) = try command.ping(in: body)
-        notePing(ttl: ttl, on: loop)
-        // A flood of PINGs meets a peer that does not read: answer only while few answers wait.
-        guard outflow.control.count < Outflow.controlBound else { return }
-        Command.appendPong(context: body[context], to: &outflow.control)
-    }
-
-    /// A group was joined or left; a peer whose handshake is not done hears of all groups after it.
-    func announce<B: Backend & ~Copyable>(_ group: Frame, joins: Bool, on loop: Loop<B>) {
-        guard phase == .running else { return }
-        announced.change(group, joins: joins, to: &outflow.control)
+    /// Asks the peer whether it has admitted us: a PING behind our READY is answered by a session that runs.
+    func confirm<B: Backend & ~Copyable>(on loop: Loop<B>) {
+        guard phase == .running, let peer else { return }
+        if let told { return askForConfirmation(told.version, on: loop) }
+        guard answersPings else { return core.confirm(peer.id) }
+        Command.appendPing(ttl: 0, context: Self.confirmation, to: &outflow.control)
         outflow.flush(self, on: loop)
     }
 

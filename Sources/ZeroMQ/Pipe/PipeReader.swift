@@ -5,31 +5,32 @@ import ZMTP
 /// The consuming side of a pipe: a cursor in the chain, and the credit it gives back.
 ///
 /// Two kinds of consumers: a loop gathers bytes and sends them (`gather`, `advance`), an application takes frames
-/// (`next`, `finish`). Owned by whoever cleared `idle`; it goes back with `rest`.
+/// (`next`, `finish`). Owned by whoever cleared `idle`; it goes back with `rest`. The files beside this one have what
+/// each kind does with the cursor.
 struct PipeReader: ~Copyable {
-    private let words: UnsafeMutablePointer<PipeWords>
-    private let pool: ChunkPool
+    let words: UnsafeMutablePointer<PipeWords>
+    let pool: ChunkPool
     private let mark: UInt64
     /// Credits of an application go back in lots of this many messages: half the mark, rounded up.
     let quantum: UInt64
 
-    private var head: Segment?
-    private var offset = 0
-    private var serial: UInt64 = 0
+    var head: Segment?
+    var offset = 0
+    var serial: UInt64 = 0
     /// Bytes and messages consumed, wide.
-    private(set) var position: UInt64 = 0
-    private(set) var count: UInt64 = 0
+    var position: UInt64 = 0
+    var count: UInt64 = 0
     /// What was published when the data word was last read.
-    private var published = PipeWord(rawValue: 0)
+    var published = PipeWord(rawValue: 0)
     /// Credited so far, wide.
     private(set) var creditedCount: UInt64 = 0
     private(set) var creditedPosition: UInt64 = 0
 
     // The last message boundary known to have been sent whole. Only a loop is ever beyond it: its chunks stay until
     // the last byte of a message went, since a half-sent message is sent again on the next connection.
-    private var boundary: Segment?
-    private var boundaryOffset = 0
-    private var boundaryPosition: UInt64 = 0
+    var boundary: Segment?
+    var boundaryOffset = 0
+    var boundaryPosition: UInt64 = 0
 
     /// The connection on which whoever owns this side may send; -1 where only the loop does. Set by the loop while it
     /// owns the side, and taken back before the descriptor is closed.
@@ -163,274 +164,5 @@ struct PipeReader: ~Copyable {
         pool.give(chain: segment)
         head = nil
         boundary = nil
-    }
-}
-
-// MARK: - Taking frames (the application's consuming side)
-
-/// A frame where it lies in the chain: valid until the next one is taken.
-struct LentFrame {
-    let flags: FrameFlags
-    let body: UnsafeRawBufferPointer
-    /// Keeps the body alive beyond the take, where it has storage of its own.
-    let owner: Unmanaged<SharedBytes>?
-
-    var hasMore: Bool { flags.contains(.more) }
-}
-
-extension PipeReader {
-    /// Takes the next frame of a message; commands are skipped. Call only while `remaining` is not 0, to each
-    /// message's end.
-    @inline(__always)
-    mutating func next() -> LentFrame {
-        while true {
-            let current = head.unsafelyUnwrapped
-            // `end` is final once the writer has gone on.
-            if let next = current.following, offset >= current.pointee.end {
-                advanceSegment(to: next)
-                continue
-            }
-            let start = current.pointee.base + offset
-            let header = FrameHeader.parse(start, available: .max).unsafelyUnwrapped
-            let total = header.headerCount + header.bodyCount
-            position &+= UInt64(truncatingIfNeeded: total)
-            if header.bodyCount >= PipeWriter.extentThreshold,
-                let frame = takeExtent(header)
-            {
-                return frame
-            }
-            offset += total
-            if header.flags.contains(.command) { continue }
-            return LentFrame(
-                flags: header.flags,
-                body: UnsafeRawBufferPointer(start: start + header.headerCount, count: header.bodyCount), owner: nil
-            )
-        }
-    }
-
-    /// A walk over what comes next, which leaves it where it is. Call only while `remaining` is not 0, and go no
-    /// further than the next message's end.
-    var ahead: ChainWalk { ChainWalk(segment: head, offset: offset, position: position) }
-
-    /// The body of the next message's first frame, which stays where it is. Call only while `remaining` is not 0.
-    func peek() -> UnsafeRawBufferPointer {
-        var walk = ahead
-        return walk.nextFrame().body
-    }
-
-    /// Settles one message after its last frame was taken.
-    /// - Returns: true if a lot of credit is due (`credit`).
-    @inline(__always)
-    mutating func finish() -> Bool {
-        count &+= 1
-        return count &- creditedCount >= quantum
-    }
-
-    /// A body that follows its header as a segment of its own.
-    @inline(never)
-    private mutating func takeExtent(_ header: FrameHeader) -> LentFrame? {
-        guard let current = head, let next = current.following,
-            offset + header.headerCount == current.pointee.end, let owner = next.pointee.owner
-        else { return nil }
-        advanceSegment(to: next)
-        offset = header.bodyCount
-        return LentFrame(
-            flags: header.flags, body: UnsafeRawBufferPointer(start: next.pointee.base, count: header.bodyCount),
-            owner: Unmanaged.passUnretained(owner))
-    }
-
-    private mutating func advanceSegment(to next: Segment) {
-        if let head { pool.give(head) }
-        head = next
-        offset = 0
-        boundary = next
-        boundaryOffset = 0
-    }
-}
-
-// MARK: - Sending bytes (the loop's consuming side)
-
-extension PipeReader {
-    /// Fills a gather list from the cursor on.
-    /// - Returns: elements used and bytes covered, at most `limit` of them (but always one element).
-    mutating func gather(
-        into list: UnsafeMutableBufferPointer<SendPart>, limit: Int
-    ) -> (elements: Int, bytes: Int) {
-        var available = Int((published.position &- position) & PipeWord.positionMask)
-        var (elements, bytes) = (0, 0)
-        var segment = head
-        var start = offset
-        while let piece = segment, available > 0, elements < list.count, bytes < limit {
-            let following = piece.following
-            let length = min(following == nil ? available : piece.pointee.end - start, available, limit - bytes)
-            if length > 0 {
-                list[elements] = SendPart(start: piece.pointee.base + start, count: length)
-                elements += 1
-                bytes += length
-                available -= length
-            }
-            segment = following
-            start = 0
-        }
-        return (elements, bytes)
-    }
-
-    /// The next `count` bytes, if they lie in one piece.
-    func piece(of count: Int) -> UnsafeRawBufferPointer? {
-        var (segment, start) = (head, offset)
-        while let piece = segment, let next = piece.following, start >= piece.pointee.end {
-            start -= piece.pointee.end
-            segment = next
-        }
-        guard let piece = segment, piece.following == nil || piece.pointee.end - start >= count else { return nil }
-        return UnsafeRawBufferPointer(start: piece.pointee.base + start, count: count)
-    }
-
-    /// Moves on by what the kernel has accepted, and settles the messages whose last byte went.
-    /// - Returns: true if the writer must be woken.
-    mutating func advance(_ bytes: Int) -> Bool {
-        var left = bytes
-        position &+= UInt64(bytes)
-        while let piece = head {
-            let following = piece.following
-            let rest = (following == nil ? Int.max : piece.pointee.end) - offset
-            if left < rest || following == nil {
-                offset += left
-                break
-            }
-            left -= rest
-            head = following
-            offset = 0
-        }
-        if position & PipeWord.positionMask == published.position {
-            settleAll()
-        } else {
-            settleWhole()
-        }
-        guard count != creditedCount else { return false }
-        return credit(count: count, position: boundaryPosition)
-    }
-
-    /// Whether the cursor stands between two messages.
-    var isAtBoundary: Bool { position == boundaryPosition }
-
-    /// Goes back to the last boundary: a half-sent message is sent again, whole, on the next connection.
-    mutating func rewind() {
-        head = boundary
-        offset = boundaryOffset
-        position = boundaryPosition
-    }
-
-    /// Everything that was published has gone: position and count are one snapshot.
-    private mutating func settleAll() {
-        count &+= (published.count &- count) & PipeWord.countMask
-        moveBoundary(to: head, offset, position)
-    }
-
-    /// Walks the headers from the boundary to the cursor. Only after a partial send.
-    private mutating func settleWhole() {
-        var walk = ChainWalk(segment: boundary, offset: boundaryOffset, position: boundaryPosition)
-        var whole = walk
-        var messages: UInt64 = 0
-        while let ends = walk.step(limit: position) {
-            guard ends else { continue }
-            messages &+= 1
-            whole = walk
-        }
-        guard messages > 0 else { return }
-        count &+= messages
-        moveBoundary(to: whole.segment, whole.offset, whole.position)
-    }
-
-    private mutating func moveBoundary(to segment: Segment?, _ newOffset: Int, _ newPosition: UInt64) {
-        while let piece = boundary, piece != segment {
-            boundary = piece.following
-            pool.give(piece)
-        }
-        boundary = segment
-        boundaryOffset = newOffset
-        boundaryPosition = newPosition
-    }
-
-    /// Messages whose last byte has not gone.
-    mutating func unsent() -> Int {
-        _ = look()
-        return remaining
-    }
-
-    /// Passes over everything published, for a pipe that nobody will consume any more; its chunks but the last go back.
-    /// - Returns: the messages passed over, and whether the writer must be woken.
-    mutating func skip() -> (messages: Int, owesWake: Bool) {
-        _ = look()
-        let lost = remaining
-        let owesWake = advance(Int((published.position &- position) & PipeWord.positionMask))
-        return (lost, owesWake)
-    }
-}
-
-// MARK: - Logs (a loop that sends the same bytes to many)
-
-extension PipeReader {
-    /// Looks at what is published, and leaves the cursor where it is.
-    mutating func lookAhead() -> StreamPoint {
-        _ = look()
-        return StreamPoint(
-            position: position &+ ((published.position &- position) & PipeWord.positionMask),
-            count: count &+ ((published.count &- count) & PipeWord.countMask))
-    }
-
-    /// Moves the cursor to a boundary. The bytes before it stay in the chain, which `StreamLog` frees.
-    mutating func pass(to point: StreamPoint) {
-        position = point.position
-        count = point.count
-    }
-
-    /// The chain begins here from now on: what lies before is no longer the pipe's.
-    mutating func keep(from segment: Segment) {
-        serial = PipeWords.first(of: words).pointee.serial
-        head = segment
-        boundary = segment
-    }
-}
-
-// MARK: - ZMTP 1.0
-
-extension PipeReader {
-    /// The whole frames from the cursor on, in the form of ZMTP 1.0, about `limit` bytes of them but at least one.
-    /// - Returns: bytes of the chain that were translated (for `advance`), and what to send.
-    func translate(limit: Int) -> (bytes: Int, output: [UInt8]) {
-        var output: [UInt8] = []
-        var bytes = 0
-        var walk = ChainWalk(segment: head, offset: offset, position: position)
-        let end = position &+ ((published.position &- position) & PipeWord.positionMask)
-        while output.count < limit, let frame = walk.frame(limit: end) {
-            V1FrameHeader.append(
-                to: &output, more: frame.header.flags.contains(.more), bodyCount: frame.header.bodyCount)
-            output.append(contentsOf: frame.body)
-            bytes += frame.header.headerCount + frame.header.bodyCount
-        }
-        return (bytes, output)
-    }
-}
-
-// MARK: - Raw connections
-
-extension PipeReader {
-    /// The bodies of the frames from the cursor on, about `limit` bytes of them but at least one. Stops before an empty
-    /// frame; one that stands at the cursor is the end.
-    /// - Returns: bytes of the chain that were gone over (for `advance`), and what to send.
-    func bodies(limit: Int) -> (bytes: Int, output: [UInt8], isEnd: Bool) {
-        var output: [UInt8] = []
-        var bytes = 0
-        var walk = ChainWalk(segment: head, offset: offset, position: position)
-        let end = position &+ ((published.position &- position) & PipeWord.positionMask)
-        while output.count < limit, let frame = walk.frame(limit: end) {
-            if frame.body.isEmpty {
-                return output.isEmpty ? (frame.header.headerCount, [], true) : (bytes, output, false)
-            }
-            output.append(contentsOf: frame.body)
-            bytes += frame.header.headerCount + frame.header.bodyCount
-        }
-        return (bytes, output, false)
     }
 }
