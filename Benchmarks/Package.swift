@@ -33,6 +33,7 @@ let package = Package(
         // The loads: plain BSD sockets, the same for every contender.
         .executableTarget(name: "echo-load", dependencies: ["CSupport"], cSettings: gnu),
         .executableTarget(name: "idle-clients", dependencies: ["CSupport"], cSettings: gnu),
+        .executableTarget(name: "zmtp-load", dependencies: ["CSupport"], cSettings: gnu),
         // Runs them against each other.
         .executableTarget(name: "bench", dependencies: ["CSupport"], swiftSettings: settings),
     ],

@@ -17,6 +17,24 @@ double bench_cpu_seconds(void) {
            + (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
 }
 
+double bench_cpu_seconds_of(int pid) {
+    clockid_t clock;
+    struct timespec time;
+    if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &time) != 0)
+        bench_fail("the CPU clock of process %d cannot be read", pid);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+long bench_resident_kib_of(int pid) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/statm", pid);
+    FILE *file = fopen(path, "re");
+    long pages = 0;
+    if (!file || fscanf(file, "%*d %ld", &pages) != 1) bench_fail("the memory of process %d cannot be read", pid);
+    fclose(file);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
 long bench_max_rss(void) {
     struct rusage use;
     getrusage(RUSAGE_SELF, &use);
@@ -53,6 +71,11 @@ bool bench_has_ring(void) {
     }
     closedir(folder);
     return found;
+}
+
+void bench_sleep_until(uint64_t point) {
+    const struct timespec time = {(time_t)(point / 1000000000u), (long)(point % 1000000000u)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL) == EINTR) {}
 }
 
 void bench_wait_for_end_of_input(void) {

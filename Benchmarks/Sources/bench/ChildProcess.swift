@@ -121,6 +121,9 @@ struct Outcome: Decodable {
     let seconds: Double?
     let cpuSeconds: Double?
     let serverCpuSeconds: Double?
+    let serverRssKib: Double?
+    let deliveries: Double?
+    let sum: UInt64?
     let p50Us: Double?
     let p99Us: Double?
     let meanUs: Double?

@@ -7,6 +7,8 @@ struct Options {
     var transport: String?
     var size: Int?
     var rounds = 5
+    /// For the scenarios with many connections, where setting up takes as long as measuring: three unless told.
+    var roundsOfMany = 3
     var isQuick = false
     /// Span that a measured run aims at; 0.5 to 1.5 s are good enough to count (see `Pace`).
     var secondsPerRun: Double { isQuick ? 0.5 : 0.8 }
@@ -18,7 +20,7 @@ struct Options {
           --backend NAME       io_uring or epoll (both)
           --transport NAME     tcp, ipc or inproc (all)
           --size BYTES         rows of this body size only (all)
-          --rounds N           measured rounds, contenders alternating (5; quick 2)
+          --rounds N           measured rounds, contenders alternating (5, with many connections 3; quick 2, 1)
           --quick              short runs, few rounds: to see that everything works, not to quote
         """
 
@@ -65,6 +67,7 @@ struct Options {
         }
         if !chosen.isEmpty { scenarios = chosen }
         self.rounds = rounds ?? (isQuick ? 2 : 5)
+        roundsOfMany = rounds ?? (isQuick ? 1 : 3)
     }
 
     /// Whether the options ask for this row.
@@ -82,6 +85,11 @@ enum Scenario: String, CaseIterable {
     case asyncThroughput = "async-throughput"
     case echo
     case idleMemory = "idle-memory"
+    case fanOut = "fan-out"
+    case paced
+    case fanIn = "fan-in"
+    case clients
+    case heartbeatIdle = "heartbeat-idle"
 }
 
 /// Something went wrong; the message says what and where.

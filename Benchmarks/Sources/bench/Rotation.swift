@@ -17,9 +17,20 @@ struct Rotation {
         _ title: String, _ contenders: [Contender], rounds: Int,
         run: (_ contender: Contender, _ index: Int) throws(BenchError) -> Double
     ) {
-        self.rounds = rounds
-        values = contenders.map { _ in [] }
-        failures = contenders.map { _ in nil }
+        self = Self.measuring(1, title, contenders, rounds: rounds) { contender, index throws(BenchError) in
+            [try run(contender, index)]
+        }[0]
+    }
+
+    /// The same for runs that measure several figures at once.
+    /// - Parameter run: As many figures as `figures` says, always in one order.
+    /// - Returns: One rotation for each figure.
+    static func measuring(
+        _ figures: Int, _ title: String, _ contenders: [Contender], rounds: Int,
+        run: (_ contender: Contender, _ index: Int) throws(BenchError) -> [Double]
+    ) -> [Rotation] {
+        var rotations = Array(repeating: Rotation(contenders.count, rounds: rounds), count: figures)
+        var failures: [String?] = contenders.map { _ in nil }
         var foreign: [Double] = []
         for round in -1..<rounds {
             progress("\(title): " + (round < 0 ? "warming up" : "round \(round + 1) of \(rounds)"))
@@ -27,8 +38,9 @@ struct Rotation {
             let meter = ForeignMeter()
             for index in order where failures[index] == nil {
                 do throws(BenchError) {
-                    let value = try run(contenders[index], index)
-                    if round >= 0 { values[index].append(value) }
+                    let values = try run(contenders[index], index)
+                    guard round >= 0 else { continue }
+                    for (figure, value) in values.enumerated() { rotations[figure].values[index].append(value) }
                 } catch {
                     failures[index] = error.description
                     progress("\(title): \(error)", ends: true)
@@ -36,8 +48,24 @@ struct Rotation {
             }
             if round >= 0, let share = meter.share { foreign.append(share) }
         }
-        foreignCPU = median(foreign) ?? 0
+        for figure in rotations.indices {
+            rotations[figure].failures = failures
+            rotations[figure].foreignCPU = median(foreign) ?? 0
+        }
         progress("")
+        return rotations
+    }
+
+    private init(_ contenders: Int, rounds: Int) {
+        values = Array(repeating: [], count: contenders)
+        failures = Array(repeating: nil, count: contenders)
+        self.rounds = rounds
+    }
+
+    /// A remark on a figure that has no row of its own, against the first contender; nil where there is none.
+    func note(_ ours: Int, _ name: String, _ unit: String) -> String? {
+        guard let ours = median(values[ours]), let libzmq = median(values[0]) else { return nil }
+        return "\(name) \(Table.figure(ours)) \(unit), libzmq \(Table.figure(libzmq))"
     }
 }
 

@@ -139,6 +139,16 @@ struct Target {
         case ("echo", "tcp", 64, "1 connection"): return isRing ? Target(0.85) : nil
         case ("echo", "tcp", 64, _): return isRing ? Target(0.9) : nil
         case ("idle-memory", "tcp", _, _): return Target(4, nil, .ours)
+        case ("fan-out", "tcp", 64, "10 subscribers"): return Target(4, 6)
+        case ("fan-out", "tcp", 64, "1000 subscribers, 10 topics"): return Target(4, 8)
+        case ("fan-out", "tcp", 64, _): return Target(5, 9)
+        case ("paced", "tcp", 64, _): return Target(1)
+        case ("fan-in", "tcp", 8, _): return variant.hasSuffix(" 10 KB writes") ? Target(5, 10) : Target(1.5, 2)
+        case ("clients", "tcp", 64, "1000 clients"): return Target(1.8, 2.2)
+        case ("clients", "tcp", 64, "10000 clients"): return Target(1.4, 1.7)
+        // At most 0.7 of its CPU for each message, and 4 KiB each.
+        case ("clients", "tcp", 64, _):
+            return variant.hasSuffix("CPU") ? Target(1 / 0.7) : Target(4, nil, .ours)
         default: return nil
         }
     }

@@ -92,19 +92,23 @@ struct Store {
 extension Row {
     /// Scenarios as listed, transports as listed, small bodies first, our backends in order.
     fileprivate var order: Order {
-        Order(ranks: [
-            Scenario.allCases.firstIndex { $0.rawValue == scenario } ?? 99,
-            ["tcp", "ipc", "inproc"].firstIndex(of: transport) ?? 99, size,
-            ["pinned", "unpinned", "system calls", "1 connection", "100 connections", "1000 connections"]
-                .firstIndex(of: variant) ?? 99,
-            variant == "ROUTER" ? 1 : 0, ["io_uring", "epoll"].firstIndex(of: backend) ?? 99,
-        ])
+        Order(
+            ranks: [
+                Scenario.allCases.firstIndex { $0.rawValue == scenario } ?? 99,
+                ["tcp", "ipc", "inproc"].firstIndex(of: transport) ?? 99, size,
+                ["pinned", "unpinned", "system calls"].firstIndex(of: variant) ?? 99,
+                // "1000 clients, …" behind "100 clients": what counts connections begins with their number.
+                Int(variant.prefix { $0.isNumber }) ?? 0,
+            ], variant: variant, backend: ["io_uring", "epoll"].firstIndex(of: backend) ?? 99)
     }
 
     fileprivate struct Order: Comparable {
         let ranks: [Int]
+        let variant: String
+        let backend: Int
         static func < (left: Order, right: Order) -> Bool {
-            left.ranks.lexicographicallyPrecedes(right.ranks)
+            if left.ranks != right.ranks { return left.ranks.lexicographicallyPrecedes(right.ranks) }
+            return (left.variant, left.backend) < (right.variant, right.backend)
         }
     }
 }

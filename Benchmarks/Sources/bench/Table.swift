@@ -59,7 +59,7 @@ enum Table {
         guard let must = row.must else { return "" }
         let aim = row.aim.map { String(format: " (%g)", $0) } ?? ""
         return row.bounds == Target.Bounds.ours.rawValue
-            ? String(format: "at most %g", must) + aim : String(format: "%g x", must) + aim
+            ? String(format: "at most %g", must) + aim : String(format: "%.3g x", must) + aim
     }
 
     private static func verdict(_ row: Row) -> String {

@@ -12,7 +12,7 @@ func run() throws -> Bool {
         return true
     }
     let options = try Options(arguments)
-    for program in ["bench-libzmq", "bench-ours", "echo-minimal", "echo-load", "idle-clients"]
+    for program in ["bench-libzmq", "bench-ours", "echo-minimal", "echo-load", "idle-clients", "zmtp-load"]
     where access(Contender.path(of: program), X_OK) != 0 {
         throw BenchError("\(program) is not built: swift build -c release --package-path Benchmarks")
     }
@@ -43,6 +43,11 @@ func measure(_ scenario: Scenario, _ options: Options) -> [Row] {
     case .asyncThroughput: Throughput.asyncRows(options)
     case .echo: Echo.rows(options)
     case .idleMemory: IdleMemory.rows(options)
+    case .fanOut: FanOut.rows(options)
+    case .paced: FanOut.pacedRows(options)
+    case .fanIn: FanIn.rows(options)
+    case .clients: Clients.rows(options)
+    case .heartbeatIdle: HeartbeatIdle.rows(options)
     }
 }
 

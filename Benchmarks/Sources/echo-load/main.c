@@ -43,20 +43,14 @@ static bool receive(struct connection *connection) {
     return true;
 }
 
-static double clock_seconds(clockid_t clock) {
-    struct timespec time;
-    if (clock_gettime(clock, &time) != 0) bench_fail("the server's CPU clock cannot be read: %s", strerror(errno));
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
 int main(int argc, char **argv) {
     bench_die_with_parent();
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc != 5) bench_fail("usage: echo-load PORT CONNECTIONS SECONDS SERVER-PID");
     const int count = atoi(argv[2]);
     const double seconds = atof(argv[3]);
-    clockid_t server_clock;
-    if (count < 1 || clock_getcpuclockid(atoi(argv[4]), &server_clock) != 0) bench_fail("bad arguments");
+    const int server = atoi(argv[4]);
+    if (count < 1 || server < 1) bench_fail("bad arguments");
     bench_raise_descriptor_limit(1 << 16);
 
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1]))};
@@ -92,11 +86,11 @@ int main(int argc, char **argv) {
         if (start == 0 && end >= warm) {
             start = end;
             requests = 0;
-            server_cpu = clock_seconds(server_clock);
+            server_cpu = bench_cpu_seconds_of(server);
             own_cpu = bench_cpu_seconds();
         }
     }
-    server_cpu = clock_seconds(server_clock) - server_cpu;
+    server_cpu = bench_cpu_seconds_of(server) - server_cpu;
     printf("{\"role\":\"load\",\"connections\":%d,\"messages\":%" PRIu64
            ",\"seconds\":%.9f,\"server_cpu_seconds\":%.9f,\"cpu_seconds\":%.6f}\n",
            count, requests, (double)(end - start) / 1e9, server_cpu, bench_cpu_seconds() - own_cpu);

@@ -41,11 +41,31 @@ static inline bool bench_is_stamped(const void *body, size_t size, uint64_t sequ
     return size == 0 || *(const unsigned char *)body == (unsigned char)sequence;
 }
 
+/// What a published body begins with: its topic. Any two are of one length, so none is a prefix of another.
+enum { bench_topic_size = 8 };
+
+/// Writes the topic with that number, 0 to 99.
+static inline void bench_put_topic(void *body, unsigned number) {
+    memcpy(body, "topic-", 6);
+    ((char *)body)[6] = (char)('0' + number / 10);
+    ((char *)body)[7] = (char)('0' + number % 10);
+}
+
+/// Body of the message with that number in a run of the fan-in load: the receiver adds all of them up.
+static inline uint64_t bench_mixed(uint64_t number) { return (number + 1) * 0x9E3779B97F4A7C15u; }
+
 /// Messages (or round trips) sent before the measured ones: a tenth, at least one.
 static inline uint64_t bench_warm_up(uint64_t count) { return count / 10 > 0 ? count / 10 : 1; }
 
 /// CPU seconds of this process so far, user and system, all threads (getrusage).
 double bench_cpu_seconds(void);
+
+/// CPU seconds of another process so far, all threads; to be subtracted from each other. Fails the run if the
+/// process is gone.
+double bench_cpu_seconds_of(int pid);
+
+/// Resident memory of another process in KiB.
+long bench_resident_kib_of(int pid);
 
 /// The largest resident set of this process so far, in KiB (getrusage).
 long bench_max_rss(void);
@@ -60,6 +80,9 @@ uint64_t bench_raise_descriptor_limit(uint64_t wanted);
 /// Whether this process holds an io_uring now, as /proc tells it: proof of a backend that does not rest on what the
 /// backend says of itself.
 bool bench_has_ring(void);
+
+/// Sleeps until a point of CLOCK_MONOTONIC in nanoseconds.
+void bench_sleep_until(uint64_t point);
 
 /// Blocks until standard input ends: the runner closes it to say "leave".
 void bench_wait_for_end_of_input(void);
