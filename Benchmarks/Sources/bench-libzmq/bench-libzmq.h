@@ -32,9 +32,10 @@ void run_req(const char *endpoint, size_t size, uint64_t count);
 void run_rep(const char *endpoint, size_t size, uint64_t count);
 void run_idle(int type, const char *role, const char *endpoint);
 void run_publish(const char *endpoint, uint64_t subscribers, unsigned topics, size_t size, uint64_t count,
-                 uint64_t rate);
-void run_collect(const char *endpoint, uint64_t count);
+                 uint64_t rate, int mark);
+void run_collect(const char *endpoint, uint64_t count, int mark);
 void run_router_echo(const char *endpoint);
+void run_clients(const char *endpoint, int threads, uint64_t depth, uint64_t count, bool shared);
 void run_heartbeat(const char *endpoint, int milliseconds);
 
 #endif

@@ -14,9 +14,10 @@ static const char usage[] =
     "       bench-libzmq rep|req ENDPOINT SIZE COUNT          (rep binds)\n"
     "       bench-libzmq inproc SIZE COUNT\n"
     "       bench-libzmq pull-idle|router-idle ENDPOINT       (until standard input ends)\n"
-    "       bench-libzmq publish ENDPOINT SUBSCRIBERS TOPICS SIZE COUNT RATE  (TOPICS 0: all match; RATE 0: unpaced)\n"
-    "       bench-libzmq collect ENDPOINT COUNT               (a PULL; adds bodies of 8 bytes up)\n"
+    "       bench-libzmq publish ENDPOINT SUBSCRIBERS TOPICS SIZE COUNT RATE MARK  (TOPICS 0: all match; RATE 0: unpaced)\n"
+    "       bench-libzmq collect ENDPOINT COUNT MARK          (a PULL; adds bodies of 8 bytes up)\n"
     "       bench-libzmq router-echo ENDPOINT                 (until standard input ends)\n"
+    "       bench-libzmq clients ENDPOINT THREADS DEPTH COUNT [--shared]  (a DEALER each, or one under a mutex)\n"
     "       bench-libzmq heartbeat ENDPOINT MILLISECONDS      (the interval; until standard input ends)";
 
 static uint64_t number(const char *text) {
@@ -42,13 +43,15 @@ int main(int argc, char **argv) {
         run_idle(ZMQ_PULL, role, argv[2]);
     else if (argc == 3 && strcmp(role, "router-idle") == 0)
         run_idle(ZMQ_ROUTER, role, argv[2]);
-    else if (argc == 8 && strcmp(role, "publish") == 0)
+    else if (argc == 9 && strcmp(role, "publish") == 0)
         run_publish(argv[2], number(argv[3]), (unsigned)number(argv[4]), number(argv[5]), number(argv[6]),
-                    number(argv[7]));
-    else if (argc == 4 && strcmp(role, "collect") == 0)
-        run_collect(argv[2], number(argv[3]));
+                    number(argv[7]), (int)number(argv[8]));
+    else if (argc == 5 && strcmp(role, "collect") == 0)
+        run_collect(argv[2], number(argv[3]), (int)number(argv[4]));
     else if (argc == 3 && strcmp(role, "router-echo") == 0)
         run_router_echo(argv[2]);
+    else if ((argc == 6 || (argc == 7 && strcmp(argv[6], "--shared") == 0)) && strcmp(role, "clients") == 0)
+        run_clients(argv[2], (int)number(argv[3]), number(argv[4]), number(argv[5]), argc == 7);
     else if (argc == 4 && strcmp(role, "heartbeat") == 0)
         run_heartbeat(argv[2], (int)number(argv[3]));
     else

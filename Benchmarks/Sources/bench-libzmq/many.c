@@ -9,10 +9,10 @@ static void set(void *socket, int option, int value, const char *name) {
     if (zmq_setsockopt(socket, option, &value, sizeof value) != 0) fail(name);
 }
 
-/// A socket for many peers, with the default marks; bound, and the endpoint told.
-static void *open_for_many(void *context, int type, const char *endpoint) {
+/// A socket for many peers; with an endpoint it is bound, and the endpoint told.
+static void *open_for_many(void *context, int type, int mark, const char *endpoint) {
     bench_raise_descriptor_limit(1 << 16);
-    void *socket = open_socket(context, type, 1000);
+    void *socket = open_socket(context, type, mark);
     set(socket, ZMQ_BACKLOG, 4096, "ZMQ_BACKLOG");  // many come at once; the default of 100 would only slow that
     if (endpoint) bind_and_tell(socket, endpoint);
     return socket;
@@ -21,10 +21,10 @@ static void *open_for_many(void *context, int type, const char *endpoint) {
 /// An XPUB whose sends wait for the slowest subscriber (ZMQ_XPUB_NODROP). It tells of every subscription, so it
 /// knows when all are there.
 void run_publish(const char *endpoint, uint64_t subscribers, unsigned topics, size_t size, uint64_t count,
-                 uint64_t rate) {
+                 uint64_t rate, int mark) {
     const uint64_t total = bench_warm_up(count) + count;
     void *context = zmq_ctx_new();
-    void *socket = open_for_many(context, ZMQ_XPUB, NULL);
+    void *socket = open_for_many(context, ZMQ_XPUB, mark, NULL);
     set(socket, ZMQ_XPUB_NODROP, 1, "ZMQ_XPUB_NODROP");
     set(socket, ZMQ_XPUB_VERBOSE, 1, "ZMQ_XPUB_VERBOSE");
     bind_and_tell(socket, endpoint);
@@ -46,10 +46,10 @@ void run_publish(const char *endpoint, uint64_t subscribers, unsigned topics, si
 }
 
 /// A PULL that adds up the bodies of 8 bytes.
-void run_collect(const char *endpoint, uint64_t count) {
+void run_collect(const char *endpoint, uint64_t count, int mark) {
     const uint64_t warm_up = bench_warm_up(count), total = warm_up + count;
     void *context = zmq_ctx_new();
-    void *socket = open_for_many(context, ZMQ_PULL, endpoint);
+    void *socket = open_for_many(context, ZMQ_PULL, mark, endpoint);
     uint64_t start = 0, sum = 0;
     zmq_msg_t message;
     zmq_msg_init(&message);
@@ -91,7 +91,7 @@ static void *echo(void *socket) {
 /// A ROUTER that sends each request back.
 void run_router_echo(const char *endpoint) {
     void *context = zmq_ctx_new();
-    void *socket = open_for_many(context, ZMQ_ROUTER, endpoint);
+    void *socket = open_for_many(context, ZMQ_ROUTER, 1000, endpoint);
     pthread_t thread;
     pthread_create(&thread, NULL, echo, socket);  // hands the socket over: a full fence
     bench_wait_for_end_of_input();
@@ -104,7 +104,7 @@ void run_router_echo(const char *endpoint) {
 /// A ROUTER with quiet peers and heartbeats.
 void run_heartbeat(const char *endpoint, int milliseconds) {
     void *context = zmq_ctx_new();
-    void *socket = open_for_many(context, ZMQ_ROUTER, NULL);
+    void *socket = open_for_many(context, ZMQ_ROUTER, 1000, NULL);
     set(socket, ZMQ_HEARTBEAT_IVL, milliseconds, "ZMQ_HEARTBEAT_IVL");
     set(socket, ZMQ_HEARTBEAT_TIMEOUT, 5000, "ZMQ_HEARTBEAT_TIMEOUT");
     bind_and_tell(socket, endpoint);

@@ -13,9 +13,11 @@ let usage = """
            bench-ours inproc SIZE COUNT
            bench-ours pull-idle|router-idle ENDPOINT       (until standard input ends)
            bench-ours echo-server                          (until standard input ends)
-           bench-ours publish ENDPOINT SUBSCRIBERS TOPICS SIZE COUNT RATE  (TOPICS 0: all match; RATE 0: unpaced)
-           bench-ours collect ENDPOINT COUNT               (a PULL; adds bodies of 8 bytes up)
+           bench-ours publish ENDPOINT SUBSCRIBERS TOPICS SIZE COUNT RATE MARK  (TOPICS 0: all match; RATE 0: unpaced)
+           bench-ours collect ENDPOINT COUNT MARK          (a PULL; adds bodies of 8 bytes up)
            bench-ours router-echo ENDPOINT                 (until standard input ends)
+           bench-ours server-echo ENDPOINT                 (until standard input ends)
+           bench-ours clients ENDPOINT TASKS DEPTH COUNT   (tasks on one CLIENT, DEPTH requests outstanding each)
            bench-ours heartbeat ENDPOINT MILLISECONDS      (the interval; until standard input ends)
     each with  --backend io_uring|epoll   --caller-driven   --async [--pool] (pull)
     """
@@ -59,12 +61,20 @@ do {
         try Latency.rep(setting, endpoint: words[1], size: number(words[2]), count: UInt64(number(words[3])))
     case ("pull-idle", 2): try Idle.pull(setting, endpoint: words[1])
     case ("router-idle", 2): try Idle.router(setting, endpoint: words[1])
-    case ("publish", 7):
+    case ("publish", 8):
         try Many.publish(
             setting, endpoint: words[1], subscribers: number(words[2]), topics: number(words[3]),
-            size: number(words[4]), count: UInt64(number(words[5])), rate: UInt64(number(words[6])))
-    case ("collect", 3): try Many.collect(setting, endpoint: words[1], count: UInt64(number(words[2])))
+            size: number(words[4]), count: UInt64(number(words[5])), rate: UInt64(number(words[6])),
+            mark: number(words[7]))
+    case ("collect", 4):
+        try Many.collect(
+            setting, endpoint: words[1], count: UInt64(number(words[2])), mark: number(words[3]))
     case ("router-echo", 2): try Many.routerEcho(setting, endpoint: words[1])
+    case ("server-echo", 2): try ThreadSafe.serverEcho(setting, endpoint: words[1])
+    case ("clients", 5):
+        try ThreadSafe.clients(
+            setting, endpoint: words[1], tasks: number(words[2]), depth: number(words[3]),
+            count: UInt64(number(words[4])))
     case ("heartbeat", 3): try Many.heartbeat(setting, endpoint: words[1], milliseconds: number(words[2]))
     case ("echo-server", 1): try serveEcho(on: setting.backend)
     default: fail(usage)

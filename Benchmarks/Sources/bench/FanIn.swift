@@ -16,7 +16,7 @@ enum FanIn {
         ) { contender, index throws(BenchError) in
             let count = pace.count(index)
             let outcomes = try Loaded.run(
-                contender, role: ["collect", String(count)],
+                contender, role: ["collect", String(count), Loaded.mark],
                 mode: ["push", String(pushers), String(write), String(count)], tellsPid: false, leavesFirst: false)
             try contender.check(outcomes.server, size: size, messages: count)
             guard outcomes.server.sum == outcomes.load.sum, outcomes.load.sum != nil else {

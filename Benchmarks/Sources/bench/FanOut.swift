@@ -10,7 +10,9 @@ enum FanOut {
         var variant: String { "\(subscribers) subscribers" + (topics > 0 ? ", \(topics) topics" : "") }
     }
 
-    private static let shapes = [(10, 0), (100, 0), (1000, 0), (1000, 10)].map { Shape(subscribers: $0, topics: $1) }
+    private static let shapes = [(10, 0), (100, 0), (1000, 0), (1000, 10)].map {
+        Shape(subscribers: $0, topics: $1)
+    }
 
     static func rows(_ options: Options) -> [Row] {
         guard options.includes(transport: "tcp", size: size) else { return [] }
@@ -48,7 +50,8 @@ enum FanOut {
         let subscribers = String(shape.subscribers)
         let topics = String(shape.topics)
         let outcomes = try Loaded.run(
-            contender, role: ["publish", subscribers, topics, String(size), String(count), String(rate)],
+            contender,
+            role: ["publish", subscribers, topics, String(size), String(count), String(rate), Loaded.mark],
             mode: ["subscribe", subscribers, topics, String(size), String(count)])
         try contender.check(outcomes.server, size: size, messages: count)
         return outcomes.load

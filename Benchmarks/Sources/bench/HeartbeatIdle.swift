@@ -16,7 +16,8 @@ enum HeartbeatIdle {
             // Who sends fewer would look frugal.
             let due = Double(connections) * seconds * 1000 / Double(interval)
             guard abs(Double(outcomes.load.messages) / due - 1) < 0.15 else {
-                throw BenchError("\(contender.name): sent \(outcomes.load.messages) PINGs where \(Int(due)) were due")
+                throw BenchError(
+                    "\(contender.name): sent \(outcomes.load.messages) PINGs where \(Int(due)) were due")
             }
             return cpu / seconds * 1000
         }

@@ -2,6 +2,9 @@ import Foundation
 
 /// One contender's server under zmtp-load, the raw ZMTP clients that are the same for all.
 enum Loaded {
+    /// The default of both.
+    static let mark = "1000"
+
     struct Outcomes {
         let server: Outcome
         let load: Outcome

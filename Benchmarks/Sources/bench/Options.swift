@@ -89,6 +89,7 @@ enum Scenario: String, CaseIterable {
     case paced
     case fanIn = "fan-in"
     case clients
+    case threadSafe = "thread-safe"
     case heartbeatIdle = "heartbeat-idle"
 }
 

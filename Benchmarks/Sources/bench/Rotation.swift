@@ -17,9 +17,10 @@ struct Rotation {
         _ title: String, _ contenders: [Contender], rounds: Int,
         run: (_ contender: Contender, _ index: Int) throws(BenchError) -> Double
     ) {
-        self = Self.measuring(1, title, contenders, rounds: rounds) { contender, index throws(BenchError) in
-            [try run(contender, index)]
-        }[0]
+        self =
+            Self.measuring(1, title, contenders, rounds: rounds) { contender, index throws(BenchError) in
+                [try run(contender, index)]
+            }[0]
     }
 
     /// The same for runs that measure several figures at once.

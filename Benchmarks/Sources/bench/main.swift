@@ -47,6 +47,7 @@ func measure(_ scenario: Scenario, _ options: Options) -> [Row] {
     case .paced: FanOut.pacedRows(options)
     case .fanIn: FanIn.rows(options)
     case .clients: Clients.rows(options)
+    case .threadSafe: ThreadSafe.rows(options)
     case .heartbeatIdle: HeartbeatIdle.rows(options)
     }
 }

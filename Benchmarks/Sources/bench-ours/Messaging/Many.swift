@@ -4,20 +4,21 @@ import ZeroMQ
 
 /// One socket with many peers, all of them the raw clients of zmtp-load; as in bench-libzmq.
 enum Many {
-    /// The default marks, and room for many that come at once.
-    private static var options: SocketOptions {
-        var options = Setting.options(mark: 1000)
+    /// The mark, and room for many that come at once.
+    private static func options(mark: Int = 1000) -> SocketOptions {
+        var options = Setting.options(mark: mark)
         options.backlog = 4096
         return options
     }
 
     /// A PUB whose sends wait for the slowest subscriber.
     static func publish(
-        _ setting: Setting, endpoint: String, subscribers: Int, topics: Int, size: Int, count: UInt64, rate: UInt64
+        _ setting: Setting, endpoint: String, subscribers: Int, topics: Int, size: Int, count: UInt64, rate: UInt64,
+        mark: Int
     ) throws {
         bench_raise_descriptor_limit(1 << 16)
         let context = try setting.makeContext()
-        var options = options
+        var options = options(mark: mark)
         options.slowSubscribers = .wait
         let publisher = try PublishSocket(context, options)
         tell(endpoint: try publisher.bind(endpoint))
@@ -48,10 +49,10 @@ enum Many {
     }
 
     /// A PULL that adds up the bodies of 8 bytes; borrowed, so nothing is copied out.
-    static func collect(_ setting: Setting, endpoint: String, count: UInt64) throws {
+    static func collect(_ setting: Setting, endpoint: String, count: UInt64, mark: Int) throws {
         bench_raise_descriptor_limit(1 << 16)
         let context = try setting.makeContext()
-        let pull = try PullSocket(context, options)
+        let pull = try PullSocket(context, options(mark: mark))
         tell(endpoint: try pull.bind(endpoint))
         let warmUp = bench_warm_up(count)
         let total = warmUp + count
@@ -60,7 +61,9 @@ enum Many {
         var start: UInt64 = 0
         while received < total {
             try pull.receive { bytes, hasMore in
-                guard !hasMore, bytes.count == 8 else { fail("a message has \(bytes.count) bytes or several parts") }
+                guard !hasMore, bytes.count == 8 else {
+                    fail("a message has \(bytes.count) bytes or several parts")
+                }
                 sum &+= bytes.loadUnaligned(as: UInt64.self)
             }
             received += 1
@@ -78,13 +81,15 @@ enum Many {
     static func routerEcho(_ setting: Setting, endpoint: String) throws {
         bench_raise_descriptor_limit(1 << 16)
         let context = try setting.makeContext()
-        let router = try RouterSocket(context, options)
+        let router = try RouterSocket(context, options())
         tell(endpoint: try router.bind(endpoint))
         try echo("router-echo", context) { () throws(ZeroMQError) in try router.send(try router.receive()) }
     }
 
     /// Turns `step` on a thread of its own until standard input ends.
-    static func echo(_ role: String, _ context: Context, _ step: @escaping @Sendable () throws(ZeroMQError) -> Void)
+    static func echo(
+        _ role: String, _ context: Context, _ step: @escaping @Sendable () throws(ZeroMQError) -> Void
+    )
         throws
     {
         let thread = try SenderThread {
@@ -106,7 +111,7 @@ enum Many {
     static func heartbeat(_ setting: Setting, endpoint: String, milliseconds: Int) throws {
         bench_raise_descriptor_limit(1 << 16)
         let context = try setting.makeContext()
-        var options = options
+        var options = options()
         options.heartbeatInterval = .milliseconds(milliseconds)
         options.heartbeatTimeout = .seconds(5)
         let router = try RouterSocket(context, options)
