@@ -130,10 +130,13 @@ extension Publisher {
     /// Announces that the sender waits for room.
     /// - Returns: false if there is no need to sleep.
     func prepareToWait() -> Bool {
+        // Room that came since the try is no reason to sleep: nobody would wake for it.
+        var isAnyFull = false
         for index in matched where !slots[Int(index)].writer.pointee.hasRoom() {
             if !slots[Int(index)].writer.pointee.waitForRoom() { return false }
+            isAnyFull = true
         }
-        return true
+        return isAnyFull
     }
 
     // MARK: To one subscriber
