@@ -89,8 +89,8 @@ extension Sockets {
                 let code = await task.value; ended.value = true; return code
             }
             let cameBack = Worker { while !ended.value { sched_yield() } }
-            #expect(closing.join(within: 10))
-            #expect(cameBack.join(within: 10), "the task is left behind on an executor without a loop")
+            #expect(await closing.ends(within: 10))
+            #expect(await cameBack.ends(within: 10), "the task is left behind on an executor without a loop")
             if ended.value { #expect(await watcher.value == .contextClosed) }
         }
 

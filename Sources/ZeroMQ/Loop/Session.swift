@@ -107,10 +107,11 @@ final class Session {
         inflow.arm(self, on: loop)
     }
 
-    /// The pipes of an admitted peer are served from here on.
+    /// The pipes of an admitted peer are served from here on. One that is written by others than `inflow` (XPUB's) has
+    /// no news for a session.
     private func attach(_ connection: SocketCore.Registry.Connection, framing: PeerInfo.Framing) {
         peer = connection.peer
-        connection.inbound?.server = .session(self)
+        inflow.pipe?.server = .session(self)
         outflow.open(connection.outbound, framing: framing, isRaw: core.isRaw)
         connection.outbound?.server = .session(self)
         guard let dialer else { return }

@@ -48,6 +48,16 @@ final class Worker: @unchecked Sendable {
         isJoined = true
         return true
     }
+
+    /// The same for a task, which gives its thread back meanwhile: what is waited for may need one of the pool.
+    func ends(within seconds: Int = 30) async -> Bool {
+        var watch: Worker?
+        let hasEnded = await withCheckedContinuation { continuation in
+            watch = Worker { continuation.resume(returning: self.join(within: seconds)) }
+        }
+        _ = watch?.join()
+        return hasEnded
+    }
 }
 
 /// A value that threads of a test share.
