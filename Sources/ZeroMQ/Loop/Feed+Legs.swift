@@ -3,7 +3,7 @@
 extension Feed {
     /// Follows the end of a log from where it is.
     func open(_ log: StreamLog) {
-        log.tail.segment.pointee.cursors += 1
+        log.tail.segment.marks.pointee.cursors += 1
         legs.append(Leg(log: log, sent: log.tail, known: log.tail, count: log.tailCount))
     }
 
@@ -11,7 +11,7 @@ extension Feed {
     func close(at place: LogPlace, _ count: UInt64) {
         let last = legs.count - 1
         let leg = legs[last]
-        leg.known.segment.pointee.cursors -= 1
+        leg.known.segment.marks.pointee.cursors -= 1
         if leg.known.position == place.position {
             legs.removeLast()
         } else {
@@ -35,7 +35,7 @@ extension Feed {
     func hold(from first: Segment, to last: Segment) {
         var segment = first
         while true {
-            segment.pointee.holds += 1
+            segment.marks.pointee.holds += 1
             if segment == last { return }
             segment = segment.following.unsafelyUnwrapped
         }
@@ -65,8 +65,8 @@ extension Feed {
                 whole.log.letGo(of: next)
             }
         } else {
-            place.segment.pointee.cursors += 1
-            whole.known.segment.pointee.cursors -= 1
+            place.segment.marks.pointee.cursors += 1
+            whole.known.segment.marks.pointee.cursors -= 1
             hold(from: whole.known.segment, to: place.segment)
         }
         whole.log.addHolder(self)
@@ -95,8 +95,8 @@ extension Feed {
         legs[index].count &+= UInt64(count)
         guard leg.known.segment != place.segment else { return count }
         if leg.end == nil {
-            leg.known.segment.pointee.cursors -= 1
-            place.segment.pointee.cursors += 1
+            leg.known.segment.marks.pointee.cursors -= 1
+            place.segment.marks.pointee.cursors += 1
             leg.log.release()
         } else {
             letGo(leg.log, from: leg.known.segment, to: place.segment, included: false)

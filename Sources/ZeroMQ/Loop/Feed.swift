@@ -219,8 +219,8 @@ final class Feed {
         legs[0].count = count
         guard from != place.segment else { return messages }
         if isOpen {
-            from.pointee.cursors -= 1
-            place.segment.pointee.cursors += 1
+            from.marks.pointee.cursors -= 1
+            place.segment.marks.pointee.cursors += 1
             log.release()
         } else {
             letGo(log, from: from, to: place.segment, included: false)

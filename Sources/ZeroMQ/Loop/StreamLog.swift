@@ -157,12 +157,12 @@ final class StreamLog {
     /// Frees the chunks before the first one with a cursor.
     func release() {
         var isMoved = false
-        while oldest != tail.segment, oldest.pointee.cursors == 0 {
+        while oldest != tail.segment, oldest.marks.pointee.cursors == 0 {
             let segment = oldest
             oldest = segment.following.unsafelyUnwrapped
             oldestPosition &+= UInt64(segment.pointee.end)
             isMoved = true
-            if segment.pointee.holds == 0 { stream.pool.give(segment) } else { segment.pointee.cursors = -1 }
+            if segment.marks.pointee.holds == 0 { stream.pool.give(segment) } else { segment.marks.pointee.cursors = -1 }
         }
         guard isMoved else { return }
         reader.pointee.keep(from: oldest)
@@ -175,9 +175,9 @@ final class StreamLog {
 
     /// One holder of a chunk less.
     func letGo(of segment: Segment) {
-        segment.pointee.holds -= 1
-        if segment.pointee.holds == 0, segment.pointee.cursors < 0 {
-            segment.pointee.cursors = 0
+        segment.marks.pointee.holds -= 1
+        if segment.marks.pointee.holds == 0, segment.marks.pointee.cursors < 0 {
+            segment.marks.pointee.cursors = 0
             stream.pool.give(segment)
         }
     }

@@ -17,13 +17,17 @@ struct SegmentHeader: ~Copyable {
     var end = 0
     /// Keeps foreign memory alive: the storage of a large body. Nil for chunks.
     var owner: SharedBytes?
-    /// In a stream's log: subscribers that follow the stream's end and stand in this piece; -1 once the log begins
-    /// behind it.
-    var cursors: Int32 = 0
-    /// In a stream's log: parts with an end that this piece belongs to.
-    var holds: Int32 = 0
     /// What a budget was charged for it.
     var charge = 0
+}
+
+/// What the loop counts in a chunk of a stream's log, while the writer may still be at work in the same chunk: hence
+/// beside the header and not in it.
+struct LogMarks {
+    /// Subscribers that follow the stream's end and stand in this piece; -1 once the log begins behind it.
+    var cursors: Int32 = 0
+    /// Parts with an end that this piece belongs to.
+    var holds: Int32 = 0
 }
 
 typealias Segment = UnsafeMutablePointer<SegmentHeader>
@@ -32,6 +36,11 @@ extension UnsafeMutablePointer where Pointee == SegmentHeader {
     /// The next piece, if the writer has gone on to one.
     var following: Segment? {
         Segment(bitPattern: pointee.next.load(ordering: .acquiring))
+    }
+
+    /// By the loop that has the log.
+    var marks: UnsafeMutablePointer<LogMarks> {
+        UnsafeMutableRawPointer(self + 1).assumingMemoryBound(to: LogMarks.self)
     }
 
     /// Links the piece after this one; this one's `end` becomes final.
@@ -147,12 +156,12 @@ final class ChunkPool: @unchecked Sendable {
     func extent(_ bytes: UnsafeRawBufferPointer, owner: SharedBytes) -> Segment {
         let charge = budget == nil || owner.isCharged ? 0 : bytes.count
         budget?.charge(charge)
-        let segment = Segment.allocate(capacity: 1)
-        segment.initialize(
-            to: SegmentHeader(
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: Self.headerSize, alignment: 64)
+        return Self.initialize(
+            memory,
+            SegmentHeader(
                 base: UnsafeMutableRawPointer(mutating: bytes.baseAddress!), capacity: bytes.count,
                 end: bytes.count, owner: owner, charge: charge))
-        return segment
     }
 
     private static func index(_ size: Int) -> Int {
@@ -162,11 +171,24 @@ final class ChunkPool: @unchecked Sendable {
 
     private func make(_ size: Int) -> Segment {
         budget?.charge(size)
-        let stride = (MemoryLayout<SegmentHeader>.size + 63) & ~63
-        let memory = UnsafeMutableRawPointer.allocate(byteCount: stride + size + Self.slack, alignment: 64)
+        let memory = UnsafeMutableRawPointer.allocate(
+            byteCount: Self.headerSize + size + Self.slack, alignment: 64)
+        return Self.initialize(
+            memory,
+            SegmentHeader(
+                base: memory + Self.headerSize, capacity: size, owner: nil, charge: budget == nil ? 0 : size))
+    }
+
+    /// Header and marks, in whole cache lines.
+    private static var headerSize: Int {
+        (MemoryLayout<SegmentHeader>.stride + MemoryLayout<LogMarks>.stride + 63) & ~63
+    }
+
+    private static func initialize(_ memory: UnsafeMutableRawPointer, _ header: consuming SegmentHeader) -> Segment
+    {
         let segment = memory.bindMemory(to: SegmentHeader.self, capacity: 1)
-        segment.initialize(
-            to: SegmentHeader(base: memory + stride, capacity: size, owner: nil, charge: budget == nil ? 0 : size))
+        segment.initialize(to: header)
+        UnsafeMutableRawPointer(segment + 1).initializeMemory(as: LogMarks.self, to: LogMarks())
         return segment
     }
 

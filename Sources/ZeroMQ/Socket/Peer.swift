@@ -22,8 +22,9 @@ public final class Peer: Sendable {
     let isDialed: Bool
     /// Whether `endpoint` was bound here; else it was connected.
     var isBound: Bool { !isDialed }
-    /// The pipe towards the peer, for types that answer.
-    let outbound: Pipe?
+    /// REQ, REP: the pipe towards the peer. Weak, since over inproc that pipe has the record of the other side, and so
+    /// back to this one.
+    weak let outbound: Pipe?
     /// The last round trip of a heartbeat in nanoseconds; 0 before the first. Measured by the loop.
     let roundTrip = Atomic<UInt64>(0)
     /// What was lost of its messages while it was there.

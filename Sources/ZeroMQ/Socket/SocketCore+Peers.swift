@@ -98,7 +98,7 @@ extension SocketCore {
             let peer = Peer(
                 id: id, endpoint: arrival.endpoint, address: arrival.address, socketType: arrival.socketType,
                 routingID: name, number: number, properties: arrival.properties, isDialed: arrival.isDialed,
-                outbound: pipe)
+                outbound: type == .req || type == .rep ? pipe : nil)
             let connection = Registry.Connection(
                 peer: peer, inbound: inbound(peer), outbound: pipe, door: door, before: pipe?.passed ?? Traffic())
             registry.tally(arrival.endpoint) { $0.connections += 1 }
