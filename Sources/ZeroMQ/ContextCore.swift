@@ -189,7 +189,7 @@ final class ContextCore: Sendable {
         for core in sockets.withLock({ Array($0.values) }) { core.endWaits(.terminated) }
         for door in doors { door.post(.stop) }
         for thread in threads { thread.join() }
-        driver.withLock { $0 = nil }
+        driver.withLock { $0.take() }?.end()
         let left = sockets.withLock { sockets in
             defer { sockets = [:] }
             return sockets.values

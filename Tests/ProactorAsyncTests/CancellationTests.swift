@@ -60,8 +60,8 @@ struct CancellationTests {
                     #expect(error.code == (byCancel ? .cancelled : .deadlinePassed))
                     cuts += 1
                 }
-                // Where every receive is cancelled before its start, nothing would ever come.
-                if byCancel, cuts % 3 == 2 {
+                // Where every receive ends before its start, nothing would ever come.
+                if cuts % 3 == 2 {
                     if let bytes = try await right.receive() { seen += bytes } else { isOver = true }
                     cuts += 1
                 }

@@ -13,10 +13,12 @@ extension Sockets {
             let good: PushSocket
             let endpoint: String
             let monitor: SocketMonitor
+            /// Its own, so that what an attack takes can be read from it.
+            let memory = MemoryBudget(limit: 1 << 30)
             private var count = 0
 
             init(_ setup: Setup, _ options: SocketOptions = .test) throws {
-                context = try setup.context()
+                context = try setup.context(memory: memory)
                 pull = try PullSocket(context, options)
                 good = try PushSocket(context, .test)
                 monitor = pull.monitor(bound: 100_000)
@@ -132,12 +134,14 @@ extension Sockets {
             try target.close()
         }
 
+        /// Bytes of the budget; the floods are several times as large.
+        private static let floodBound = 512 << 10
+
         @Test("A flood of PINGs, cut anywhere, costs no memory and leaves no trace", arguments: Setup.engines)
         func pings(setup: Setup) throws {
             let target = try Target(setup)
             let peer = try RawPeer(target.endpoint)
             try peer.shakeHands(as: "PUSH")
-            let before = residentBytes()
             let flood = [[UInt8]](repeating: RawPeer.ping([1, 2, 3]), count: 100_000).flatMap { $0 }
             // In pieces that are no multiple of a PING, with messages between whole ones.
             var generator = SeededGenerator(seed: 3)
@@ -164,7 +168,7 @@ extension Sockets {
             for _ in 0..<300 { try peer.send(RawPeer.ping([1])) }
             try peer.send(RawPeer.frame([2]))
             #expect(try target.pull.receive() == [[1], [2]])
-            #expect(residentBytes() - before < 16 << 20)
+            #expect(target.memory.use.highest < Self.floodBound)
             _ = consume peer
             try target.close()
         }
@@ -178,7 +182,6 @@ extension Sockets {
         @Test("PINGs for ever inside an unfinished message meet a limit", arguments: Setup.engines)
         func pingsInside(setup: Setup) throws {
             let target = try Target(setup)
-            let before = residentBytes()
             let peer = try RawPeer(target.endpoint)
             try peer.shakeHands(as: "PUSH")
             peer.pour(
@@ -189,7 +192,7 @@ extension Sockets {
                 if case .protocolViolation = $0 { true } else { false }
             }
             #expect(event.kind == .protocolViolation(.tooManyCommands))
-            #expect(residentBytes() - before < 16 << 20)
+            #expect(target.memory.use.highest < Self.floodBound)
             try target.close()
         }
 

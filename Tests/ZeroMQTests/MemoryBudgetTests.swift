@@ -7,13 +7,6 @@ import Testing
 
 extension Sockets {
     @Suite("The memory budget") struct MemoryBudgetTests {
-        /// A context with a budget of its own.
-        private static func context(_ setup: Setup, _ budget: MemoryBudget) throws -> Context {
-            try Context(
-                backend: setup.engine.choice,
-                mode: setup.drive == .background ? .background(loops: 1) : .callerDriven, memoryBudget: budget)
-        }
-
         /// Whatever a test does, in the end all is given back.
         private static func balanced(
             _ limit: Int, sourceLocation: SourceLocation = #_sourceLocation, _ body: (MemoryBudget) throws -> Void
@@ -34,7 +27,7 @@ extension Sockets {
             let budget = MemoryBudget(limit: 64 << 20)
             var kept: [Message] = []
             do {
-                let context = try Self.context(setup, budget)
+                let context = try setup.context(memory: budget)
                 let (pull, push) = (try PullSocket(context, .test), try PushSocket(context, .test))
                 try push.connect(pull.bind(setup.wildcard))
                 for round in 0..<50 {
@@ -57,7 +50,7 @@ extension Sockets {
             arguments: Setup.engines, [1000, 5000, 100_000])
         func receiving(setup: Setup, size: Int) throws {
             try Self.balanced(1 << 20) { budget in
-                let context = try Self.context(setup, budget)
+                let context = try setup.context(memory: budget)
                 let pull = try PullSocket(context, .test(Self.unbounded))
                 let endpoint = try pull.bind(setup.wildcard)
                 let count = (24 << 20) / size
@@ -92,7 +85,7 @@ extension Sockets {
         )
         func keeping(setup: Setup) throws {
             try Self.balanced(1 << 20) { budget in
-                let context = try Self.context(setup, budget)
+                let context = try setup.context(memory: budget)
                 let pull = try PullSocket(context, .test(Self.unbounded))
                 let peer = try RawPeer(pull.bind(setup.wildcard))
                 try peer.shakeHands(as: "PUSH")
@@ -123,7 +116,7 @@ extension Sockets {
             arguments: Setup.tcp)
         func sending(setup: Setup) throws {
             try Self.balanced(1 << 20) { budget in
-                let context = try Self.context(setup, budget)
+                let context = try setup.context(memory: budget)
                 let (hoarder, other) = (
                     try PushSocket(context, .test(Self.unbounded)), try PushSocket(context, .test(Self.unbounded))
                 )
@@ -154,7 +147,7 @@ extension Sockets {
         @Test("A suspended send goes on when memory comes back", arguments: Setup.engines)
         func suspended(setup: Setup) async throws {
             let budget = MemoryBudget(limit: 1 << 20)
-            let context = try Self.context(setup, budget)
+            let context = try setup.context(memory: budget)
             let push = try PushSocket(context, .test(Self.unbounded))
             try push.connect(setup.reserve())
             budget.charge(1 << 20)
@@ -171,7 +164,7 @@ extension Sockets {
             arguments: Setup.engines, [true, false])
         func cut(setup: Setup, isOneBody: Bool) throws {
             try Self.balanced(1 << 20) { budget in
-                let context = try Self.context(setup, budget)
+                let context = try setup.context(memory: budget)
                 let pull = try PullSocket(context, .test(Self.unbounded))
                 let endpoint = try pull.bind(setup.wildcard)
                 let (greedy, modest) = (try RawPeer(endpoint), try RawPeer(endpoint))
@@ -202,7 +195,7 @@ extension Sockets {
             arguments: Setup.engines)
         func two(setup: Setup) throws {
             try Self.balanced(4 << 20) { budget in
-                let context = try Self.context(setup, budget)
+                let context = try setup.context(memory: budget)
                 let pull = try PullSocket(context, .test(Self.unbounded))
                 let endpoint = try pull.bind(setup.wildcard)
                 let peers = try (0..<2).map { _ in try RawPeer(endpoint) }
@@ -224,7 +217,7 @@ extension Sockets {
         @Test("A socket at its share waits alone", arguments: Setup.engines)
         func share(setup: Setup) throws {
             try Self.balanced(16 << 20) { budget in
-                let context = try Self.context(setup, budget)
+                let context = try setup.context(memory: budget)
                 let small = try PullSocket(
                     context,
                     .test {

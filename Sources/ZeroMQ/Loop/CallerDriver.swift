@@ -7,7 +7,7 @@ import Proactor
 final class CallerDriver: @unchecked Sendable {
     private let thread = pthread_self()
     /// Made where the backend's type is known, so that the loop behind it is specialised.
-    private let turnLoop: (Deadline?) throws(ProactorError) -> Void
+    private var turnLoop: ((Deadline?) throws(ProactorError) -> Void)?
     /// Bytes that wait and messages that went since the last turn; beyond either bound a send turns the loop.
     private var waitingBytes = 0
     private var sentMessages = 0
@@ -23,6 +23,7 @@ final class CallerDriver: @unchecked Sendable {
         guard isOnThread else {
             throw ZeroMQError(.wrongThread, "a caller-driven context works only on the thread that made it")
         }
+        guard let turnLoop else { throw ZeroMQError(.contextClosed, "the context was closed") }
         waitingBytes = 0
         sentMessages = 0
         do throws(ProactorError) {
@@ -31,6 +32,11 @@ final class CallerDriver: @unchecked Sendable {
             throw ZeroMQError(
                 .engineFailed, "the loop failed: \(error)", underlying: SystemError(code: error.errno))
         }
+    }
+
+    /// The context ends, and its loop on the thread that it belongs to, whoever holds the last of its sockets.
+    func end() {
+        if isOnThread { turnLoop = nil }
     }
 
     /// After a send: turns the loop if the message waits for it, if much has gathered, and from time to time.

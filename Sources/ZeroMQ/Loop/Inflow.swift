@@ -258,6 +258,7 @@ final class Inflow {
             let before = writer.pointee.position
             writer.pointee.accept(bytes: scan.consumed, messages: scan.messages)
             filled -= scan.consumed
+            lookahead?.passed(bytes: scan.consumed, messages: scan.messages)
             if let end = scan.messageEnd { publish(pipe, before &+ UInt64(end), on: loop) }
             switch scan.stop {
             case .limit: continue
@@ -266,6 +267,7 @@ final class Inflow {
                     UnsafeRawBufferPointer(start: start + range.lowerBound, count: range.count), on: loop)
                 if filled == 0 { forgetCommands(writer) }
             case .needMore(_, let header):
+                lookahead = nil
                 forgetCommands(writer)
                 // What a decoder yields lies in the chunk to the end: the bytes on the wire are others.
                 if decoder == nil, let header,
@@ -276,6 +278,7 @@ final class Inflow {
                 return
             }
         }
+        lookahead = nil
     }
 
     private func publish<B: Backend & ~Copyable>(_ pipe: Pipe, _ position: UInt64, on loop: Loop<B>) {
@@ -300,7 +303,6 @@ final class Inflow {
     func resume<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
         guard isPaused, session.phase == .running else { return }
         isPaused = false
-        lookahead = nil
         do throws(ZMTPError) {
             if let body, body.isComplete { try finishBody(session, on: loop) }
             if !isPaused { try walk(session, on: loop) }

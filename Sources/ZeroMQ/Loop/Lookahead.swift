@@ -18,6 +18,12 @@ struct Lookahead {
     /// Whether a message is not whole yet at the end of so many waiting bytes.
     func isInsideMessage(at count: Int) -> Bool { scanner.isInsideMessage || seen < count }
 
+    /// So much of what was looked at has had its turn.
+    mutating func passed(bytes: Int, messages count: Int) {
+        seen -= bytes
+        messages -= count
+    }
+
     /// Looks at what has come since the last time.
     /// - Parameters:
     ///   - bytes: all that wait.

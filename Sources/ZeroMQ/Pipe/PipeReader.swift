@@ -8,15 +8,10 @@ import ZMTP
 /// (`next`, `finish`). Owned by whoever cleared `idle`; it goes back with `rest`. The files beside this one have what
 /// each kind does with the cursor.
 struct PipeReader: ~Copyable {
-    let words: UnsafeMutablePointer<PipeWords>
-    let pool: ChunkPool
-    private let mark: UInt64
-    /// Credits of an application go back in lots of this many messages: half the mark, rounded up.
-    let quantum: UInt64
+    // First what each message needs: with many pipes these lines of memory are what a turn costs.
 
     var head: Segment?
     var offset = 0
-    var serial: UInt64 = 0
     /// Bytes and messages consumed, wide.
     var position: UInt64 = 0
     var count: UInt64 = 0
@@ -24,6 +19,13 @@ struct PipeReader: ~Copyable {
     var published = PipeWord(rawValue: 0)
     /// Credited so far, wide.
     private(set) var creditedCount: UInt64 = 0
+    /// Credits of an application go back in lots of this many messages: half the mark, rounded up.
+    let quantum: UInt64
+
+    let words: UnsafeMutablePointer<PipeWords>
+    let pool: ChunkPool
+    private let mark: UInt64
+    var serial: UInt64 = 0
     private(set) var creditedPosition: UInt64 = 0
 
     // The last message boundary known to have been sent whole. Only a loop is ever beyond it: its chunks stay until

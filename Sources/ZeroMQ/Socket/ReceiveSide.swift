@@ -8,18 +8,16 @@ import ZMTP
 struct ReceiveSide: ~Copyable {
     let list: ReadyList
     private var readable: [Pipe] = []
+    /// Their consuming sides, at the same places: what a message is taken by, without counting references.
+    private var readers: [UnsafeMutablePointer<PipeReader>] = []
     private var turn = 0
     /// Conflating pipes that may hold a message.
     private var conflating: [Pipe] = []
     /// What follows a pipe whose peer has gone, once it is dry.
     private var sequels: [ObjectIdentifier: Pipe] = [:]
-    /// The consuming side of the only readable pipe: the common case, without counting references.
-    private var sole: UnsafeMutablePointer<PipeReader>?
     private let isActive = Atomic<Bool>(false)
     /// A descriptor that tells whether there is a message, if somebody asked for one. Then nothing takes the short way.
-    var gauge: Bell? {
-        didSet { noteSole() }
-    }
+    var gauge: Bell?
 
     /// - Parameter crowd: for the types that several may receive on at once.
     init(crowd: Crowd? = nil) { list = ReadyList(crowd: crowd) }
@@ -35,28 +33,45 @@ struct ReceiveSide: ~Copyable {
     @inline(__always)
     func leave() { isActive.store(false, ordering: .relaxed) }
 
-    // MARK: The only readable pipe
+    // MARK: The short way
 
-    /// The only readable pipe's side, if it has a message and nobody else has come: the hot path.
+    /// The consuming side whose turn it is, if it is known to have a message and nobody else has come: the hot path.
     @inline(__always)
-    func soleWithMessage() -> UnsafeMutablePointer<PipeReader>? {
-        guard let sole, sole.pointee.remaining > 0, !list.hasNews else { return nil }
-        return sole
+    mutating func readerInTurn() -> UnsafeMutablePointer<PipeReader>? {
+        guard !list.hasNews, gauge == nil else { return nil }
+        if turn >= readers.count {
+            guard !readers.isEmpty else { return nil }
+            turn = 0
+        }
+        let reader = readers[turn]
+        return reader.pointee.remaining > 0 ? reader : nil
     }
 
-    /// Settles the message just taken from the only readable pipe.
+    /// Settles the message just taken from `readerInTurn`, whose turn is over.
     @inline(__always)
-    func finishSole(_ sole: UnsafeMutablePointer<PipeReader>) {
-        if sole.pointee.finish() { creditSole() }
+    mutating func finishTurn(_ reader: UnsafeMutablePointer<PipeReader>) {
+        turn += 1
+        if reader.pointee.finish() { creditTurn() }
     }
 
     @inline(never)
-    private func creditSole() {
-        let pipe = readable[0]
+    private func creditTurn() {
+        let pipe = readable[turn - 1]
         if pipe.reader.pointee.credit() { pipe.writerList.wake(pipe.notifyWriter(.room)) }
     }
 
-    private mutating func noteSole() { sole = readable.count == 1 && gauge == nil ? readable[0].reader : nil }
+    private mutating func add(_ pipe: Pipe) {
+        readable.append(pipe)
+        readers.append(pipe.reader)
+    }
+
+    /// The last one takes its place: it has not had its turn in this round either.
+    private mutating func remove(at place: Int) {
+        readable.swapAt(place, readable.count - 1)
+        readers.swapAt(place, readers.count - 1)
+        readable.removeLast()
+        readers.removeLast()
+    }
 
     // MARK: Taking messages
 
@@ -112,13 +127,10 @@ struct ReceiveSide: ~Copyable {
             // Dry: everything taken is credited before it rests, so that counts are exact.
             if pipe.reader.pointee.credit() { pipe.writerList.wake(pipe.notifyWriter(.room)) }
             if pipe.reader.pointee.rest() {
-                // The last one takes its place: it has not had its turn in this round either.
-                readable.swapAt(turn, readable.count - 1)
-                readable.removeLast()
+                remove(at: turn)
                 if !sequels.isEmpty, let sequel = sequels.removeValue(forKey: ObjectIdentifier(pipe)) {
-                    readable.append(sequel)
+                    add(sequel)
                 }
-                noteSole()
             }
         }
         return nil
@@ -142,7 +154,7 @@ struct ReceiveSide: ~Copyable {
             if pipe.latest != nil {
                 if !conflating.contains(where: { $0 === pipe }) { conflating.append(pipe) }
             } else if reasons.contains(.data) {
-                readable.append(pipe)
+                add(pipe)
             }
             if reasons.contains(.ended) { ended.append(pipe) }
         }
@@ -151,9 +163,8 @@ struct ReceiveSide: ~Copyable {
             if readable.contains(where: { $0 === pipe }) {
                 sequels[ObjectIdentifier(pipe)] = sequel
             } else {
-                readable.append(sequel)
+                add(sequel)
             }
         }
-        noteSole()
     }
 }

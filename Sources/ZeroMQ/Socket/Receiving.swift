@@ -24,9 +24,9 @@ extension ReceivingSocket {
     public func receive(until deadline: Deadline? = nil) throws(ZeroMQError) -> Message {
         core.receiver.pointee.enter()
         defer { core.receiver.pointee.leave() }
-        if core.isPlainReceiver, core.isOpen, let reader = core.receiver.pointee.soleWithMessage() {
+        if core.isPlainReceiver, core.isOpen, let reader = core.receiver.pointee.readerInTurn() {
             let message = reader.pointee.takeMessage()
-            core.receiver.pointee.finishSole(reader)
+            core.receiver.pointee.finishTurn(reader)
             return message
         }
         return try receiveInTurn(until: deadline)
@@ -54,9 +54,9 @@ extension ReceivingSocket {
     ) throws(ZeroMQError) {
         core.receiver.pointee.enter()
         defer { core.receiver.pointee.leave() }
-        if core.isPlainReceiver, core.isOpen, let reader = core.receiver.pointee.soleWithMessage() {
+        if core.isPlainReceiver, core.isOpen, let reader = core.receiver.pointee.readerInTurn() {
             reader.pointee.lendMessage(each)
-            return core.receiver.pointee.finishSole(reader)
+            return core.receiver.pointee.finishTurn(reader)
         }
         try lendInTurn(until: deadline, each)
     }

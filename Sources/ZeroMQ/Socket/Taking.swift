@@ -17,11 +17,11 @@ extension Socket {
         guard core.isOpen else { return nil }
         core.receiver.pointee.enter()
         defer { core.receiver.pointee.leave() }
-        if core.isPlainReceiver, let reader = core.receiver.pointee.soleWithMessage(),
+        if core.isPlainReceiver, let reader = core.receiver.pointee.readerInTurn(),
             reader.pointee.count % Self.messagesPerLook != 0
         {
             let message = reader.pointee.takeMessage()
-            core.receiver.pointee.finishSole(reader)
+            core.receiver.pointee.finishTurn(reader)
             return message
         }
         return takeInTurn()

@@ -60,9 +60,10 @@ struct Setup: Sendable, CustomTestStringConvertible {
     /// Engines alone.
     static let engines = background.filter { $0.wire == .tcp }
 
-    func context(loops: Int = 1) throws -> Context {
+    func context(loops: Int = 1, memory: MemoryBudget = .process) throws -> Context {
         try Context(
-            backend: engine.choice, mode: drive == .background ? .background(loops: loops) : .callerDriven)
+            backend: engine.choice, mode: drive == .background ? .background(loops: loops) : .callerDriven,
+            memoryBudget: memory)
     }
 
     /// Something to bind: a wildcard where there is one.
