@@ -60,12 +60,12 @@ final class ChunkPool: @unchecked Sendable {
     /// Room behind each chunk, so that a fixed-size copy of a small body may read past its end.
     static let slack = 64
     /// Chunks start small and double up to this size; larger ones are made to measure for one body.
-    static let smallest = 1 << 10
+    static let smallest = 256
     static let largest = 256 << 10
     /// Bytes that a pool keeps for reuse.
     static let bound = 8 << 20
 
-    private static let classes = 9  // 1 KiB ... 256 KiB
+    private static let classes = 11  // 256 bytes ... 256 KiB
     private let returned = Atomic<UInt>(0)
     private let kept = Atomic<Int>(0)
     private let free: UnsafeMutablePointer<Segment?>
