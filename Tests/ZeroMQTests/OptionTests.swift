@@ -172,6 +172,24 @@ extension Sockets {
         }
 
         @Test(
+            "A context reports the engine's features that it was told to use, and no other",
+            .enabled(if: Engine.ioUring.refusal == nil, "io_uring cannot run here"))
+        func engine() throws {
+            var configuration = EngineConfiguration()
+            configuration.features = []
+            let context = try Context(backend: .ioUring, engine: configuration)
+            defer { context.close() }
+            let whole = try Context(backend: .ioUring)
+            let used = [whole, context].map { Set($0.report.features.filter(\.isUsed).map(\.name)) }
+            #expect(used[1].isStrictSubset(of: used[0]), "\(context.report)")
+            let pull = try PullSocket(context, .test)
+            let push = try PushSocket(context, .test)
+            try push.connect(pull.bind("tcp://127.0.0.1:*"))
+            try push.send("x")
+            #expect(try pull.receive().string == "x")
+        }
+
+        @Test(
             "The context's logger hears of its start, of what monitors hear of, and of its end",
             arguments: Setup.tcp)
         func logger(setup: Setup) throws {
