@@ -9,7 +9,7 @@ FORMATTED := $(wildcard Sources Tests Benchmarks) Package.swift
 # Interop needs libzmq, which is not built with sanitizers; it would only blur what they report.
 UNSANITIZED := InteropTests
 
-.PHONY: help setup demo test test-all models sanitize sanitize-address sanitize-thread bench lint format clean
+.PHONY: help setup demo test test-all models sanitize sanitize-address sanitize-thread bench docs lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,7 @@ demo: setup ## Messages between this library and a stock libzmq peer, on both ba
 
 test: setup ## The tests, below 10 minutes on 2 cores
 	$(SWIFT) build --build-tests
+	scripts/docs check
 	$(SWIFT) test --disable-xctest --skip-build
 	PROACTOR_MEASURE_MEMORY=1 $(SWIFT) test --disable-xctest --skip-build --filter IdleMemoryTests
 
@@ -44,6 +45,10 @@ sanitize-thread: setup
 bench: setup ## Compare with libzmq in the same run; writes Benchmarks/results (options in BENCH="--quick …")
 	$(SWIFT) build -c release --package-path Benchmarks
 	$(SWIFT) run -c release --package-path Benchmarks --skip-build bench $(BENCH)
+
+docs: setup ## The documentation as pages, in .build/docs (docc, which comes with the toolchain)
+	$(SWIFT) build
+	scripts/docs build
 
 lint: setup ## Formatting and the rules of the house
 	$(SWIFT) format lint --strict -r $(FORMATTED)

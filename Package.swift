@@ -51,7 +51,11 @@ let package = Package(
             name: "ProactorLawsTests", dependencies: ["Proactor", "ProactorLaws"], swiftSettings: settings),
         .testTarget(name: "ZMTPTests", dependencies: ["ZMTP"], swiftSettings: settings),
         .testTarget(
-            name: "ZeroMQTests", dependencies: ["ZeroMQ", "Proactor", "ZMTP", "ChildProcesses", "idle-clients"],
+            name: "ZeroMQTests",
+            dependencies: [
+                "ZeroMQ", "Proactor", "ZMTP", "ChildProcesses", "idle-clients",
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: settings),
         // For tests only: programs that they run, and what runs them.
         .target(name: "ChildProcesses", path: "Tests/ChildProcesses", swiftSettings: settings),

@@ -40,9 +40,13 @@ public enum BackendChoice: String, Sendable, CaseIterable, CustomStringConvertib
 /// Which engine to run, and why. The one `switch` over `kind` is the caller's; below it everything is generic.
 ///
 /// ```swift
+/// func run<Engine: Backend & ~Copyable>(on engine: Engine.Type) throws {
+///     let backend = try Engine(EngineConfiguration())
+///     print(backend.report)
+/// }
 /// switch try BackendSelection.select().kind {
-/// case .ioUring: try run(IOUringBackend.self)
-/// case .epoll: try run(EpollBackend.self)
+/// case .ioUring: try run(on: IOUringBackend.self)
+/// case .epoll: try run(on: EpollBackend.self)
 /// }
 /// ```
 public struct BackendSelection: Sendable {

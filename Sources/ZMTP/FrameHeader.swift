@@ -55,7 +55,10 @@
 
     /// Writes a header in its shortest form; the long bit follows from `bodyCount`, whatever `flags` says of it.
     ///
-    /// - Parameter p: room for `headerCount(for: bodyCount)` octets.
+    /// - Parameters:
+    ///   - p: room for `headerCount(for: bodyCount)` octets.
+    ///   - flags: what the frame is.
+    ///   - bodyCount: octets of the body.
     /// - Returns: the octets written, 2 or 9.
     @inlinable @discardableResult
     public static func write(at p: UnsafeMutableRawPointer, flags: FrameFlags, bodyCount: Int) -> Int {

@@ -19,8 +19,13 @@ public struct HandshakeConfiguration: Sendable {
     let mechanismName: MechanismName
 
     /// - Parameters:
+    ///   - socketType: our type, which decides what peers we accept.
     ///   - identity: 0 to 255 octets, the first not zero.
+    ///   - asServer: our side of a mechanism that has two; NULL has none.
     ///   - properties: the application's own; their names start with `X-`.
+    ///   - limits: what the peer may send.
+    ///   - acceptsOldVersions: whether peers of ZMTP 2.0 and 1.0 are let in.
+    ///   - mechanism: makes one for each connection.
     public init(
         socketType: SocketType, identity: [UInt8] = [], asServer: Bool = false, properties: [Property] = [],
         limits: ZMTPLimits = ZMTPLimits(), acceptsOldVersions: Bool = true,

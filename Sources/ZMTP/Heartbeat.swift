@@ -34,6 +34,7 @@ public struct Heartbeat: Hashable, Sendable {
     ///   - interval: nanoseconds between PINGs; 0 for none, as towards a peer older than 3.1.
     ///   - timeout: nanoseconds that a PING may stay without any octet; 0 takes the interval.
     ///   - ttl: tenths of a second that the peer shall wait for us; 0 for none.
+    ///   - now: nanoseconds on the owner's clock, as in every call here.
     public init(interval: UInt64, timeout: UInt64 = 0, ttl: UInt16 = 0, now: UInt64) {
         self.interval = interval
         self.timeout = timeout == 0 ? interval : timeout

@@ -15,7 +15,9 @@ public protocol Mechanism: Sendable {
 
     /// Takes a command of the peer, ERROR excepted.
     ///
-    /// - Parameter body: the frame's body, of which `command` holds ranges.
+    /// - Parameters:
+    ///   - command: which it is, and where its parts lie.
+    ///   - body: the frame's body, of which `command` holds ranges.
     /// - Returns: the peer's encoded properties if this command carried them.
     mutating func ingest(
         _ command: Command, body: UnsafeRawBufferPointer

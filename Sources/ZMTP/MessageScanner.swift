@@ -72,7 +72,10 @@ public struct MessageScanner: Hashable, Sendable {
 
     /// Walks the complete frames in `bytes[from...]`, which starts at a frame boundary.
     ///
-    /// - Parameter maxMessages: how many whole messages are enough, at least 1.
+    /// - Parameters:
+    ///   - bytes: what was received.
+    ///   - from: where to begin.
+    ///   - maxMessages: how many whole messages are enough, at least 1.
     public mutating func scan(
         _ bytes: UnsafeRawBufferPointer, from: Int, maxMessages: Int = .max
     ) throws(ZMTPError) -> Scan {

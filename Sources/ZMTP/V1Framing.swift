@@ -9,7 +9,10 @@ public enum V1FrameHeader {
 
     /// Writes a header.
     ///
-    /// - Parameter p: room for `headerCount(for: bodyCount)` octets.
+    /// - Parameters:
+    ///   - p: room for `headerCount(for: bodyCount)` octets.
+    ///   - more: whether another frame of the message follows.
+    ///   - bodyCount: octets of the body.
     /// - Returns: the octets written.
     @discardableResult
     public static func write(at p: UnsafeMutableRawPointer, more: Bool, bodyCount: Int) -> Int {

@@ -25,12 +25,13 @@ public final class Context: Sendable {
     let core: ContextCore
 
     /// - Parameters:
-    ///   - backend: nil leaves it to `PROACTOR_BACKEND`, and that to the probe.
-    ///   - mode: default one background loop.
-    ///   - engine: sizes of each loop's engine.
-    ///   - logger: gets what monitors get, at debug and info level; nil logs nothing.
-    ///   - memoryBudget: what bounds the memory of its sockets' messages; by default all contexts of the process share
-    ///     one.
+    ///   - backend: nil leaves it to `PROACTOR_BACKEND`, and that to the probe. Default nil.
+    ///   - mode: 1 to 64 background loops (IO_THREADS; another number traps), or driven by the caller. Default one loop.
+    ///   - engine: sizes of each loop's engine, and which features of io_uring it may use. Default those of
+    ///     `EngineConfiguration`.
+    ///   - logger: gets what monitors get at debug level, start and end at info level; nil logs nothing. Default nil.
+    ///   - memoryBudget: bounds the bytes of its sockets' messages. Default `MemoryBudget.process`, which all contexts of
+    ///     the process share.
     /// - Throws: `engineFailed` with reason and cure, where a forced backend cannot run.
     public init(
         backend: BackendChoice? = nil, mode: Mode = .background(loops: 1),

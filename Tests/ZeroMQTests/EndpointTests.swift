@@ -185,7 +185,8 @@ extension Sockets {
             arguments: [
                 "sendHighWaterMark", "receiveHighWaterMark", "sendByteMark", "receiveByteMark", "backlog",
                 "routingID",
-                "reconnectInterval", "handshakeTimeout", "maximumMessageSize", "kernelSendBuffer",
+                "reconnectInterval", "handshakeTimeout", "maximumMessageSize", "kernelSendBuffer", "connectTimeout",
+                "keepAlive.idle", "keepAlive.interval", "keepAlive.count",
             ])
         func options(name: String) throws {
             let context = try Context()
@@ -200,6 +201,10 @@ extension Sockets {
                 case "reconnectInterval": $0.reconnectInterval = .zero
                 case "handshakeTimeout": $0.handshakeTimeout = .zero
                 case "maximumMessageSize": $0.maximumMessageSize = -1
+                case "connectTimeout": $0.connectTimeout = .zero
+                case "keepAlive.idle": $0.keepAlive = .init(idle: 32_768, interval: 1, count: 1)
+                case "keepAlive.interval": $0.keepAlive = .init(idle: 1, interval: 0, count: 1)
+                case "keepAlive.count": $0.keepAlive = .init(idle: 1, interval: 1, count: 128)
                 default: $0.kernelSendBuffer = 0
                 }
             }

@@ -53,6 +53,23 @@ extension Sockets {
             context.close()
         }
 
+        @Test("A RADIO that is ready reaches whoever had joined before it connected", arguments: Setup.all)
+        func ready(setup: Setup) throws {
+            let context = try setup.context()
+            for _ in 0..<20 {
+                let radio = try RadioSocket(context, .test)
+                let dish = try DishSocket(context, .test)
+                for number in 0..<10 { try dish.join(Group("group \(number)")) }
+                try dish.connect(radio.bind(setup.wildcard))
+                try radio.ready(until: .after(.seconds(10)))
+                for number in 0..<10 { #expect(try radio.send("\(number)", to: Group("group \(number)")) == 1) }
+                for number in 0..<10 { #expect(try dish.receive().message.string == "\(number)") }
+                radio.close()
+                dish.close()
+            }
+            context.close()
+        }
+
         @Test(
             "The DISH may bind and the RADIO connect; groups are told again after a reconnect",
             arguments: Setup.engines)

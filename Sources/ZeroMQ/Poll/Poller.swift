@@ -68,7 +68,9 @@ public final class Poller: Sendable {
     // MARK: Sources
 
     /// Waits for a socket too. The same socket may be added several times. O(1).
-    /// - Parameter events: `readable`, `writable` or both.
+    /// - Parameters:
+    ///   - socket: held by the poller until it is removed.
+    ///   - events: `readable`, `writable` or both.
     /// - Throws: `wrongThread` for a socket of another caller-driven context.
     @discardableResult
     public func add(_ socket: Socket, for events: PollEvents) throws(ZeroMQError) -> ID {
@@ -81,7 +83,9 @@ public final class Poller: Sendable {
 
     /// Waits for a descriptor too. It stays the caller's, who removes it here before closing it. A file that poll(2)
     /// would call always ready is always reported.
-    /// - Parameter events: what to wait for; errors and hang-ups are always reported.
+    /// - Parameters:
+    ///   - descriptor: its number.
+    ///   - events: what to wait for; errors and hang-ups are always reported.
     /// - Throws: `invalidOption` if it is not open or was added before, `engineFailed` for want of resources.
     @discardableResult
     public func add(descriptor: Int32, for events: PollEvents) throws(ZeroMQError) -> ID {
@@ -96,7 +100,9 @@ public final class Poller: Sendable {
     }
 
     /// A timer: due at the deadline, and with an interval again and again. Missed points are skipped. O(log n).
-    /// - Parameter interval: at least 1 ns. Without one the timer is gone once it was reported.
+    /// - Parameters:
+    ///   - deadline: when it is due first.
+    ///   - interval: at least 1 ns. Without one the timer is gone once it was reported.
     @discardableResult
     public func addTimer(at deadline: Deadline, every interval: Duration? = nil) -> ID {
         state.withLock { state in

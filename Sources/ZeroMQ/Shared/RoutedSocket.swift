@@ -34,7 +34,10 @@ extension RoutedSocket {
     }
 
     /// Sends a message to a peer; waits while that peer is at its mark.
-    /// - Parameter deadline: nil takes the socket's `sendTimeout`.
+    /// - Parameters:
+    ///   - message: one frame.
+    ///   - routingID: the peer's number, as a received message or `PeerSocket.connect(to:)` told it.
+    ///   - deadline: nil takes the socket's `sendTimeout`.
     /// - Throws: `noRoute` if no peer has the number, also if it goes meanwhile; `timedOut`, `invalidMessage`,
     ///   `socketClosed`, `contextClosed`.
     public func send(

@@ -27,7 +27,9 @@ extension SharedSendingSocket {
     // MARK: Blocking
 
     /// Sends a message; waits while every peer is at its mark, or none is there.
-    /// - Parameter deadline: nil takes the socket's `sendTimeout`.
+    /// - Parameters:
+    ///   - bytes: the body; copied.
+    ///   - deadline: nil takes the socket's `sendTimeout`.
     /// - Throws: `timedOut`, `socketClosed`, `contextClosed`.
     public func send(_ bytes: UnsafeRawBufferPointer, until deadline: Deadline? = nil) throws(ZeroMQError) {
         if core.sendToSoleShared(bytes) { return }

@@ -1,6 +1,7 @@
 /// Why a batch stopped before its end, and how far it came: the first `sent` messages are the library's, the others
 /// are still the caller's, as after a failed `send`.
 ///
+/// <!-- given: push: PushSocket, batch: inout [Message] -->
 /// ```swift
 /// do {
 ///     try push.send(contentsOf: batch, until: .after(.seconds(1)))

@@ -48,7 +48,9 @@ extension ReceivingSocket {
 
     /// Lends the frames of the next message, in order, without copying any; each is valid during its call. Waits for
     /// a message.
-    /// - Parameter each: gets a frame, and whether another follows.
+    /// - Parameters:
+    ///   - deadline: nil takes the socket's `receiveTimeout`.
+    ///   - each: gets a frame, and whether another follows.
     public func receive(
         until deadline: Deadline? = nil, each: (UnsafeRawBufferPointer, _ hasMore: Bool) -> Void
     ) throws(ZeroMQError) {

@@ -29,7 +29,9 @@ extension SendingSocket {
     // MARK: Blocking
 
     /// Sends a single-frame message; waits while every peer is at its mark, or none is there.
-    /// - Parameter deadline: nil takes the socket's `sendTimeout`.
+    /// - Parameters:
+    ///   - bytes: the body; copied.
+    ///   - deadline: nil takes the socket's `sendTimeout`.
     /// - Throws: `timedOut`, `noRoute`, `wrongState`, `socketClosed`, `contextClosed`.
     public func send(_ bytes: UnsafeRawBufferPointer, until deadline: Deadline? = nil) throws(ZeroMQError) {
         core.sender.pointee.enter()

@@ -25,7 +25,10 @@ public final class PublishSocket: Socket, SendingSocket, @unchecked Sendable {
     /// loses nothing to peers that are late.
     ///
     /// A peer counts when its subscription has arrived here. It is part of the sending half: no send may be under way.
-    /// - Parameter deadline: nil takes the socket's `sendTimeout`.
+    /// - Parameters:
+    ///   - count: peers; 0 is always true.
+    ///   - topic: what the message would begin with; the empty one reaches those that take everything.
+    ///   - deadline: nil takes the socket's `sendTimeout`.
     /// - Throws: `timedOut`, `socketClosed`, `contextClosed`.
     public func subscribers(
         atLeast count: Int, to topic: String = "", until deadline: Deadline? = nil

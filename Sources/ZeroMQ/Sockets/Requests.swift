@@ -27,6 +27,7 @@ public enum RequestBounds {
 extension RequestSocket {
     /// Asks and waits for the answer; asks again as often as allowed if none comes in time.
     /// - Parameters:
+    ///   - message: the question.
     ///   - timeout: of each attempt, the wait for a peer included; more than zero.
     ///   - retries: attempts after the first, at most `RequestBounds.maximumRetries`. Default none.
     /// - Throws: `timedOut` if the last attempt has no answer, `wrongState` if a request that `send` made is open,
@@ -77,6 +78,7 @@ extension DealerSocket {
     /// again as often as allowed if none comes in time. What else is received meanwhile is dropped and counted: a
     /// DEALER that receives other things has its own loop.
     /// - Parameters:
+    ///   - message: the question.
     ///   - timeout: of each attempt, the wait for a peer included; more than zero.
     ///   - retries: attempts after the first, at most `RequestBounds.maximumRetries`. Default none.
     /// - Throws: `timedOut` if the last attempt has no answer, `socketClosed`, `contextClosed`.

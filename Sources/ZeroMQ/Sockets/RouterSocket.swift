@@ -12,7 +12,9 @@ public final class RouterSocket: Socket, SendingSocket, ReceivingSocket, @unchec
 
     /// Connects and names the peer, whatever it calls itself: messages can be sent there at once and wait in its queue
     /// (CONNECT_ROUTING_ID). The name stays when the connection is lost and made again.
-    /// - Parameter routingID: 1 to 255 bytes, the first not zero; no other peer has it.
+    /// - Parameters:
+    ///   - endpoint: as for `connect`.
+    ///   - routingID: 1 to 255 bytes, the first not zero; no other peer has it.
     /// - Throws: `invalidOption` for a name that is none or is taken; as `connect`.
     public func connect(_ endpoint: String, as routingID: Frame) throws(ZeroMQError) {
         try connect(endpoint, named: routingID)

@@ -14,7 +14,9 @@ public final class StreamSocket: Socket, SendingSocket, ReceivingSocket, @unchec
     }
 
     /// Connects and names the connection: bytes can be sent there at once and wait until it stands.
-    /// - Parameter routingID: 1 to 255 bytes, the first not zero; no other connection has it.
+    /// - Parameters:
+    ///   - endpoint: of tcp or ipc.
+    ///   - routingID: 1 to 255 bytes, the first not zero; no other connection has it.
     /// - Throws: `invalidOption` for a name that is none or is taken; as `connect`.
     public func connect(_ endpoint: String, as routingID: Frame) throws(ZeroMQError) {
         try connect(endpoint, named: routingID)

@@ -13,7 +13,10 @@ public final class SubscribeSocket: Socket, ReceivingSocket, @unchecked Sendable
     private var takesEverything = false
 
     /// A socket of the context.
-    /// - Parameter topics: subscriptions to begin with.
+    /// - Parameters:
+    ///   - context: whose loops serve it.
+    ///   - options: for its whole life.
+    ///   - topics: subscriptions to begin with.
     public init(
         _ context: Context, _ options: SocketOptions = SocketOptions(), topics: [Frame] = []
     ) throws(ZeroMQError) {

@@ -161,7 +161,8 @@ final class RawPeer: Sendable {
 final class RawServer: Sendable {
     private let number: Int32
 
-    init(port: UInt16) throws {
+    /// - Parameter backlog: 0 keeps one connection waiting, and drops who comes then (listen(2)).
+    init(port: UInt16, backlog: Int32 = 16) throws {
         number = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         var one: Int32 = 1
         setsockopt(number, SOL_SOCKET, SO_REUSEADDR, &one, 4)
@@ -170,7 +171,7 @@ final class RawServer: Sendable {
         // Small, so that a peer can be stopped in the middle of a message.
         var size: Int32 = 8192
         setsockopt(number, SOL_SOCKET, SO_RCVBUF, &size, 4)
-        guard RawPeer.withLoopback(port, { bind(number, $0, $1) }) == 0, listen(number, 16) == 0 else {
+        guard RawPeer.withLoopback(port, { bind(number, $0, $1) }) == 0, listen(number, backlog) == 0 else {
             throw RawPeer.Failure(description: "listen: \(String(cString: strerror(errno)))")
         }
     }
