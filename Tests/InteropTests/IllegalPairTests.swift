@@ -46,27 +46,4 @@ struct IllegalPairTests {
         #expect(context.close().isComplete)
         #expect(try peer.finish() == .exited(0))
     }
-
-    @Test(
-        "A peer of an unfit type, drafts included, is told why, then hung up on", arguments: Ours.backends)
-    func told(backend: BackendKind) throws {
-        let context = try Ours.context(on: backend)
-        defer { context.close() }
-        let peer = try PythonPeer()
-        for ours in Meeting.stock {
-            let socket = try Ours.socket(ours, context)
-            let endpoint = try socket.bind("tcp://127.0.0.1:*")
-            for theirs in SocketType.allCases where !ours.isCompatible(with: theirs) {
-                try peer.connectRaw("raw", endpoint)
-                try peer.sendRaw("raw", .bytes(Wire.greeting), .bytes(Wire.ready(theirs.name, identity: [])))
-                let rest = try peer.receiveRawRest("raw")
-                // 37/ZMTP, Connection Metadata: ERROR, then disconnect.
-                let ready = Wire.ready(ours.name, identity: ours.sendsIdentity ? [] : nil)
-                let said = rest.dropFirst(Wire.greeting.count + ready.count)
-                #expect(Array(said.prefix(8)) == [4, UInt8(said.count - 2), 5] + Array("ERROR".utf8), "\(theirs)")
-                try peer.closeRaw("raw")
-            }
-            socket.close()
-        }
-    }
 }

@@ -4,7 +4,7 @@ import ZMTP
 /// Who meets whom: generated from the table of socket types, so that no pair can be forgotten.
 ///
 /// Stock libzmq has the types whose messages may have several frames; the others are drafts there. Those meet our own
-/// kind and raw bytes in `DraftPairTests`.
+/// kind and raw bytes in `TypePairTests`.
 struct Meeting: CustomTestStringConvertible, Sendable {
     let ours: SocketType
     let theirs: SocketType
