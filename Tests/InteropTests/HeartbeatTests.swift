@@ -16,14 +16,14 @@ struct HeartbeatTests {
         let peer = try PythonPeer()
         let socket = try Ours.socket(ours, context)
         let monitor = socket.monitor()
-        let dialogue = Dialogue(ours, ours == .pull ? .push : ours == .push ? .pull : .dealer)
+        let dialogue = Dialogue(Meeting(ours: ours, theirs: ours == .pull ? .push : ours == .push ? .pull : .dealer))
         // The relay sees what we say: the peer itself tells nothing of PONGs.
         let relay =
             try peer.ask(
                 .init(do: "relay", on: "relay", endpoint: socket.bind("tcp://127.0.0.1:*"))
             ).endpoint ?? ""
         try peer.socket(
-            "peer", dialogue.theirs.name,
+            "peer", dialogue.meeting.theirs.name,
             ["HEARTBEAT_IVL": 10, "HEARTBEAT_TIMEOUT": 5000, "HEARTBEAT_TTL": 5000, "ROUTING_ID": "theirs"])
         try peer.connect("peer", relay)
         try await monitor.handshake()

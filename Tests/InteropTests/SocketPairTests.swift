@@ -5,24 +5,7 @@ import Testing
 import ZMTP
 import ZeroMQ
 
-/// Which two types talk, in both roles.
-struct Pairing: CustomTestStringConvertible, Sendable {
-    let one: SocketType
-    let other: SocketType
-
-    var testDescription: String { "\(one)-\(other)" }
-
-    static let all: [Pairing] = [
-        Pairing(one: .push, other: .pull), Pairing(one: .pair, other: .pair), Pairing(one: .req, other: .rep),
-        Pairing(one: .req, other: .router), Pairing(one: .dealer, other: .rep),
-        Pairing(one: .dealer, other: .dealer), Pairing(one: .dealer, other: .router),
-        Pairing(one: .router, other: .router),
-    ]
-
-    /// (ours, theirs).
-    var roles: [(SocketType, SocketType)] { one == other ? [(one, one)] : [(one, other), (other, one)] }
-}
-
+/// Every pair of types that may talk, generated from the table: both roles, tcp and ipc, both backends.
 @Suite(
     "Every socket pair with libzmq", .timeLimit(.minutes(2)),
     .disabled(if: PythonPeer.missing != nil, "\(PythonPeer.missing ?? "")"))
@@ -37,8 +20,8 @@ struct SocketPairTests {
 
     @Test(
         "Frames of all sizes, single and multipart, pass unchanged both ways, whoever binds",
-        arguments: Ours.backends, Pairing.all)
-    func exchange(backend: BackendKind, pairing: Pairing) async throws {
+        arguments: Ours.backends, Meeting.stock)
+    func exchange(backend: BackendKind, ours: SocketType) async throws {
         let context = try Ours.context(on: backend)
         defer { context.close() }
         let peer = try PythonPeer()
@@ -46,15 +29,16 @@ struct SocketPairTests {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
 
-        for (ours, theirs) in pairing.roles {
+        let meetings = Meeting.legal.filter { $0.ours == ours }
+        #expect(!meetings.isEmpty)
+        for meeting in meetings {
             for weBind in [true, false] {
                 // Closing returns before a name is free again, so each dialogue has its own.
-                let unique = "\(ours)-\(theirs)-\(weBind)"
+                let unique = "\(meeting.ours)-\(meeting.theirs)-\(weBind)"
                 let paths = ["\(folder.path)/\(unique)", "@\(folder.lastPathComponent)-\(unique)"]
                 for endpoint in ["tcp://127.0.0.1:*"] + paths.map({ "ipc://\($0)" }) {
-                    let name = "our \(ours) \(weBind ? "binds" : "connects") to their \(theirs), \(endpoint)"
-                    try await part(name) {
-                        try await self.talk(Dialogue(ours, theirs), endpoint, weBind, context, peer)
+                    try await part("\(meeting.testDescription), \(weBind ? "we bind" : "we connect"), \(endpoint)") {
+                        try await self.talk(meeting, endpoint, weBind, context, peer)
                     }
                 }
             }
@@ -63,15 +47,15 @@ struct SocketPairTests {
     }
 
     private func talk(
-        _ dialogue: Dialogue, _ endpoint: String, _ weBind: Bool, _ context: Context, _ peer: PythonPeer
+        _ meeting: Meeting, _ endpoint: String, _ weBind: Bool, _ context: Context, _ peer: PythonPeer
     ) async throws {
-        let socket = try Ours.socket(dialogue.ours, context) {
-            if dialogue.ours.sendsIdentity { $0.routingID = Frame(Dialogue.ourName) }
+        let socket = try Ours.socket(meeting.ours, context) {
+            if meeting.ours.sendsIdentity { $0.routingID = Frame(Dialogue.ourName) }
             $0.isRouterMandatory = true
         }
         defer { socket.close() }
         let monitor = socket.monitor()
-        try peer.socket("peer", dialogue.theirs.name, dialogue.options)
+        try peer.socket("peer", meeting.theirs.name, Dialogue(meeting).options)
         try peer.monitor("peer")
         if weBind {
             try peer.connect("peer", socket.bind(endpoint))
@@ -81,11 +65,15 @@ struct SocketPairTests {
         // A ROUTER can name a peer only once it knows it.
         try await monitor.handshake()
         try peer.await("HANDSHAKE_SUCCEEDED", on: "peer")
+        let isPublished = meeting.ours.publishes || meeting.ours.subscribes
+        if isPublished { try subscribe(meeting, socket, peer) }
 
-        var seed: UInt64 = 1
-        for sizes in Self.shapes {
+        // Not from 0 or 1: what an XSUB's user sends would be a subscription.
+        var seed: UInt64 = 2
+        for (round, sizes) in (isPublished ? Self.shapes + [[]] : Self.shapes).enumerated() {
             let bodies = Body.several(sizes, seed: seed)
             seed += UInt64(sizes.count)
+            let dialogue = Dialogue(meeting, round: round)
             for direction in dialogue.directions {
                 switch direction {
                 case .toPeer:
@@ -103,56 +91,40 @@ struct SocketPairTests {
         }
         try peer.close("peer")
     }
-}
 
-/// What two socket types say to each other: who begins, and which frames in front of the body each side hands over
-/// and gets (28/REQREP: the delimiter, a ROUTER's names).
-struct Dialogue {
-    enum Direction { case toPeer, fromPeer }
-
-    static let ourName = Array("ours".utf8)
-    static let theirName = Array("theirs".utf8)
-
-    let ours: SocketType
-    let theirs: SocketType
-
-    init(_ ours: SocketType, _ theirs: SocketType) {
-        self.ours = ours
-        self.theirs = theirs
-    }
-
-    var directions: [Direction] {
-        switch (ours, theirs) {
-        case (.push, _): [.toPeer]
-        case (.pull, _): [.fromPeer]
-        case (.rep, _), (.router, .req): [.fromPeer, .toPeer]
-        default: [.toPeer, .fromPeer]
+    /// The subscriber asks for all topics, the publisher knows it, and what nobody asked for goes first.
+    private func subscribe(_ meeting: Meeting, _ socket: Socket, _ peer: PythonPeer) throws {
+        let topics = Dialogue.topics(meeting)
+        let told = Set(topics.map { [1] + $0 })
+        if meeting.ours.subscribes {
+            for topic in topics { socket.ask(for: Frame(topic)) }
+            try socket.awaitPublishers()
+            if meeting.theirs == .xpub {
+                #expect(Set(try topics.map { _ in try peer.receive("peer")[0].bytes ?? [] }) == told)
+            } else {
+                // Their PUB takes note of subscriptions a little after its I/O thread has answered.
+                repeat {
+                    try peer.send("peer", [.bytes(topics[0])])
+                } while try (socket as! any ReceivingSocket).tryReceive() == nil
+                try peer.send("peer", [.bytes(topics[0]), .text("probed")])
+                while try socket.take().count == 1 {}
+            }
+            try peer.send("peer", [.text("not for us")])
+        } else {
+            // A bound SUB of libzmq tells a new peer its subscriptions when its owner next looks for news.
+            try peer.ask(.init(do: "poll", on: "peer", timeout: 0))
+            for topic in topics {
+                if meeting.theirs == .sub {
+                    try peer.subscribe("peer", topic)
+                } else {
+                    try peer.send("peer", [.bytes([1] + topic)])
+                }
+            }
+            try socket.awaitSubscribers(1, to: String(decoding: topics.last!, as: UTF8.self))
+            if meeting.ours == .xpub {
+                #expect(Set(try topics.map { _ in try socket.take()[0].bytes }) == told)
+            }
+            try socket.put("not for them")
         }
-    }
-
-    var weSend: [[UInt8]] { Self.handed(ours, to: theirs, named: Self.theirName) }
-    var theySend: [[UInt8]] { Self.handed(theirs, to: ours, named: Self.ourName) }
-    var weReceive: [[UInt8]] { Self.got(ours, from: theirs, named: Self.theirName) }
-    var theyReceive: [[UInt8]] { Self.got(theirs, from: ours, named: Self.ourName) }
-
-    private static func handed(_ type: SocketType, to other: SocketType, named name: [UInt8]) -> [[UInt8]] {
-        (type == .router ? [name] : []) + delimiter(type, other)
-    }
-
-    private static func got(_ type: SocketType, from other: SocketType, named name: [UInt8]) -> [[UInt8]] {
-        (type == .router ? [name] : []) + delimiter(type, other)
-    }
-
-    /// REQ and REP hide the delimiter; DEALER and ROUTER see it and have to write it.
-    private static func delimiter(_ type: SocketType, _ other: SocketType) -> [[UInt8]] {
-        (type == .dealer || type == .router) && (other == .req || other == .rep) ? [[]] : []
-    }
-
-    /// Options of the peer's socket.
-    var options: [String: PythonPeer.Option] {
-        var options: [String: PythonPeer.Option] = [:]
-        if theirs.sendsIdentity { options["ROUTING_ID"] = "theirs" }
-        if theirs == .router { options["ROUTER_MANDATORY"] = 1 }
-        return options
     }
 }

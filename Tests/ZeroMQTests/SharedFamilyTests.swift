@@ -5,7 +5,7 @@ import ZeroMQ
 
 extension Sockets {
     /// CLIENT, SERVER, SCATTER, GATHER, CHANNEL, PEER: libzmq has them as drafts only, so they meet each other here, and
-    /// raw bytes.
+    /// raw bytes; `TypePairTests` has every pair of them.
     @Suite("Single-part sockets") struct SharedFamilyTests {
         @Test("SERVER answers the CLIENT that asked, by its number", arguments: Setup.all)
         func clientServer(setup: Setup) throws {
@@ -220,55 +220,6 @@ extension Sockets {
             }
             for socket in [server, gather, channel] as [Socket] {
                 #expect(socket.statistics.losses == [.multipart: 2])
-            }
-            context.close()
-        }
-
-        @Test(
-            "On the wire: READY names the type, a message is one frame",
-            arguments: Setup.engines,
-            [
-                ("CLIENT", "SERVER"), ("SERVER", "CLIENT"), ("SCATTER", "GATHER"),
-                ("CHANNEL", "CHANNEL"), ("PEER", "PEER"),
-            ])
-        func vectors(setup: Setup, types: (String, String)) throws {
-            let context = try setup.context()
-            let (ours, theirs) = types
-            let socket: Socket =
-                switch ours {
-                case "CLIENT": try ClientSocket(context, .test)
-                case "SERVER": try ServerSocket(context, .test)
-                case "SCATTER": try ScatterSocket(context, .test)
-                case "CHANNEL": try ChannelSocket(context, .test)
-                default: try PeerSocket(context, .test)
-                }
-            let raw = try RawPeer(socket.bind(setup.wildcard))
-            try raw.send(RawPeer.greeting)
-            #expect(try raw.receive(64).prefix(12) == [0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 0x7F, 3, 1])
-            try raw.send(RawPeer.ready(theirs))
-            // 37/ZMTP: no Identity but from REQ, DEALER and ROUTER.
-            let property = [11] + Array("Socket-Type".utf8) + [0, 0, 0, UInt8(ours.utf8.count)] + Array(ours.utf8)
-            #expect(try raw.receiveFrame().body == [5] + Array("READY".utf8) + property)
-            if let server = socket as? any RoutedSocket {
-                try raw.send(RawPeer.frame([9]))
-                let message = try server.receive()
-                #expect(message.message.bytes == [9])
-                try server.send([0x61, 0x62], to: message.routingID)
-            } else if let sender = socket as? any SharedSendingSocket {
-                try sender.send([0x61, 0x62])
-            }
-            #expect(try raw.receive(4) == [0, 2, 0x61, 0x62])
-            context.close()
-        }
-
-        @Test("Types that do not fit are refused", arguments: Setup.engines)
-        func illegal(setup: Setup) throws {
-            let context = try setup.context()
-            let server = try ServerSocket(context, .test)
-            for type in ["SERVER", "DEALER", "PEER", "GATHER"] {
-                let raw = try RawPeer(server.bind(setup.wildcard))
-                raw.pour(RawPeer.greeting + RawPeer.ready(type))
-                #expect(raw.isHungUpOn(), "\(type)")
             }
             context.close()
         }
