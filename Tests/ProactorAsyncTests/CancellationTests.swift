@@ -33,7 +33,7 @@ struct CancellationTests {
         print("seed \(seed)")
         try await withLoop(backend) { loop in
             let (left, right) = try await pair(loop)
-            let total = 2000
+            let total = 500
             let sender = Task {
                 var state = seed
                 for number in 0..<total {
