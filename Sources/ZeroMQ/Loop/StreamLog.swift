@@ -162,7 +162,11 @@ final class StreamLog {
             oldest = segment.following.unsafelyUnwrapped
             oldestPosition &+= UInt64(segment.pointee.end)
             isMoved = true
-            if segment.marks.pointee.holds == 0 { stream.pool.give(segment) } else { segment.marks.pointee.cursors = -1 }
+            if segment.marks.pointee.holds == 0 {
+                stream.pool.give(segment)
+            } else {
+                segment.marks.pointee.cursors = -1
+            }
         }
         guard isMoved else { return }
         reader.pointee.keep(from: oldest)
