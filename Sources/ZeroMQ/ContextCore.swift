@@ -63,15 +63,32 @@ final class ContextCore: Sendable {
         }
     }
 
-    /// The loop for the next connection: each in its turn.
-    /// - Parameter affinity: bit N allows loop N; 0 allows all.
-    func nextDoor(_ affinity: UInt64 = 0) -> LoopDoor {
+    /// The loop for an alarm: each in its turn.
+    func nextDoor() -> LoopDoor {
         let index = turn.add(1, ordering: .relaxed).oldValue
-        return doors.withLock { doors in
-            guard affinity != 0 else { return doors[index % doors.count] }
-            let allowed = doors.indices.filter { affinity >> UInt64($0) & 1 == 1 }
-            return doors[allowed[index % allowed.count]]
+        return doors.withLock { $0[index % $0.count] }
+    }
+
+    /// The loop for a socket's next listener or connection: of those that its affinity allows the one that was given
+    /// the fewest of this socket, and among equals each in its turn. (One turn for all sockets would not do: where
+    /// connections come in pairs, made here and accepted here, each socket would meet the same loops again and again.)
+    func nextDoor(for core: SocketCore) -> LoopDoor {
+        let first = turn.add(1, ordering: .relaxed).oldValue
+        let doors = doors.withLock { $0 }
+        guard doors.count > 1 else { return doors[0] }
+        let affinity = core.options.affinity
+        let index = core.placed.withLock { placed in
+            var best: Int?
+            for step in doors.indices {
+                let index = (first + step) % doors.count
+                guard affinity == 0 || affinity >> UInt64(index) & 1 == 1 else { continue }
+                if best.map({ placed[index, default: 0] < placed[$0, default: 0] }) ?? true { best = index }
+            }
+            // Options were refused if no loop is allowed.
+            placed[best!, default: 0] += 1
+            return best!
         }
+        return doors[index]
     }
 
     /// Whether the loops are gone. Their doors stay: a call that is under way meanwhile knocks in vain.

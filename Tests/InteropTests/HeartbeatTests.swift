@@ -16,7 +16,8 @@ struct HeartbeatTests {
         let peer = try PythonPeer()
         let socket = try Ours.socket(ours, context)
         let monitor = socket.monitor()
-        let dialogue = Dialogue(Meeting(ours: ours, theirs: ours == .pull ? .push : ours == .push ? .pull : .dealer))
+        let theirs: SocketType = ours == .pull ? .push : ours == .push ? .pull : .dealer
+        let dialogue = Dialogue(Meeting(ours: ours, theirs: theirs))
         // The relay sees what we say: the peer itself tells nothing of PONGs.
         let relay =
             try peer.ask(

@@ -37,7 +37,8 @@ struct SocketPairTests {
                 let unique = "\(meeting.ours)-\(meeting.theirs)-\(weBind)"
                 let paths = ["\(folder.path)/\(unique)", "@\(folder.lastPathComponent)-\(unique)"]
                 for endpoint in ["tcp://127.0.0.1:*"] + paths.map({ "ipc://\($0)" }) {
-                    try await part("\(meeting.testDescription), \(weBind ? "we bind" : "we connect"), \(endpoint)") {
+                    try await part("\(meeting.testDescription), \(weBind ? "we bind" : "we connect"), \(endpoint)")
+                    {
                         try await self.talk(meeting, endpoint, weBind, context, peer)
                     }
                 }

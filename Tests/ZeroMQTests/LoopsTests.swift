@@ -1,5 +1,7 @@
+import Proactor
 import Testing
-import ZeroMQ
+
+@testable import ZeroMQ
 
 extension Sockets {
     @Suite("Several loops") struct LoopsTests {
@@ -54,6 +56,44 @@ extension Sockets {
             }
             for asker in askers { #expect(asker.join(within: 10)) }
             context.close()
+        }
+
+        @Test(
+            "The connections of a socket, made and accepted, lie evenly on the loops that its affinity allows",
+            arguments: Setup.background.filter { $0.wire != .inproc }, [0, 0b1, 0b10, 0b101, 0b110] as [UInt64])
+        func affinity(setup: Setup, affinity: UInt64) throws {
+            let context = try setup.context(loops: 3)
+            let accepting = try RouterSocket(context, .test { $0.affinity = affinity })
+            let endpoint = try accepting.bind(setup.wildcard)
+            let partner = try RouterSocket(context, .test)
+            let partnerEndpoint = try partner.bind(setup.wildcard)
+            let dialing = try DealerSocket(context, .test { $0.affinity = affinity })
+            var peers: [DealerSocket] = []
+            for count in 1...12 {
+                let peer = try DealerSocket(context, .test)
+                try peer.connect(endpoint)
+                try accepting.awaitPeers(count, in: context)
+                try dialing.connect(partnerEndpoint)
+                try dialing.awaitPeers(count, in: context)
+                peers.append(peer)
+            }
+            let allowed = (0..<3).filter { affinity == 0 || affinity >> UInt64($0) & 1 == 1 }
+            for socket in [accepting, dialing] {
+                let loops = placement(of: socket, in: context)
+                for loop in 0..<3 {
+                    let wanted = allowed.contains(loop) ? 12 / allowed.count : 0
+                    // The listener has a place as well.
+                    #expect(
+                        abs(loops[loop] - wanted) <= (allowed.contains(loop) ? 1 : 0), "\(loops), \(socket.type)")
+                }
+            }
+            context.close()
+        }
+
+        /// How many connections of the socket each loop has.
+        private func placement(of socket: Socket, in context: Context) -> [Int] {
+            let doors = socket.core.registry.withLock { $0.connections.values.map(\.door) }
+            return context.core.allDoors.map { door in doors.count { $0 === door } }
         }
     }
 }

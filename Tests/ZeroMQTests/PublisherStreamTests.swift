@@ -1,7 +1,8 @@
 import Proactor
 import Testing
 import ZMTP
-import ZeroMQ
+
+@testable import ZeroMQ
 
 extension Sockets {
     @Suite("Streams of a publisher", .timeLimit(.minutes(2))) struct PublisherStreams {
@@ -249,6 +250,44 @@ extension Sockets {
             for number in 0..<total { #expect(Slow.number(try slow.quick.receive().bytes) == number) }
             #expect(sender.join())
             #expect(slow.publisher.statistics.losses.isEmpty)
+        }
+
+        @Test(
+            "Room that comes between the refused try and the sleep is not slept through",
+            arguments: Setup.background)
+        func roomBeforeSleep(setup: Setup) throws {
+            let context = try setup.context()
+            defer { context.close() }
+            let publisher = try PublishSocket(
+                context,
+                .test {
+                    $0.slowSubscribers = .wait
+                    $0.sendHighWaterMark = 4
+                    $0.kernelSendBuffer = 64 << 10
+                })
+            let endpoint = try publisher.bind(setup.wildcard)
+            let subscribers = try (0..<2).map { _ in
+                let socket = try SubscribeSocket(context, .test { $0.receiveHighWaterMark = 4 }, topics: [""])
+                try socket.connect(endpoint)
+                return socket
+            }
+            try publisher.subscribers(atLeast: 2)
+            let body = Message(Slow.body(1))
+            var sent = 0
+            // The loop may make room again as it takes note: full is what is refused twice.
+            let isFull = try context.eventually {
+                while try publisher.trySend(body) == .sent { sent += 1 }
+                return try publisher.trySend(body) == .full
+            }
+            #expect(isFull)
+            // In the place of a sender that has been refused and not yet gone to sleep: all is taken meanwhile.
+            for socket in subscribers {
+                for _ in 0..<sent { _ = try socket.receive() }
+            }
+            // Whoever is told to sleep while there is room is woken by nobody.
+            let isAwake = context.eventually { publisher.core.publisher?.prepareToWait() == false }
+            #expect(isAwake)
+            #expect(try publisher.trySend(body) == .sent)
         }
 
         @Test("With disconnect it is hung up on", arguments: Setup.engines)

@@ -75,6 +75,23 @@ extension Sockets {
             }
         }
 
+        @Test(
+            "A peer's subscriptions are a set, as libzmq's are: the second of the same is nothing, one CANCEL ends both",
+            arguments: Setup.engines)
+        func set(setup: Setup) throws {
+            let context = try setup.context()
+            defer { context.close() }
+            let xpub = try XPublishSocket(context, .test)
+            let peer = try RawPeer(try xpub.bind("tcp://127.0.0.1:*"))
+            try Self.shakeHands(peer, "SUB", old: false)
+            let subscribe = RawPeer.frame(Self.command("SUBSCRIBE", [65]), flags: 4)
+            try peer.send(subscribe + subscribe + RawPeer.frame(Self.command("CANCEL", [65]), flags: 4))
+            #expect(try xpub.receive() == [[1, 65]])
+            #expect(try xpub.receive() == [[0, 65]])
+            try xpub.send([65])
+            #expect(xpub.statistics.losses == [.notSubscribed: 1])
+        }
+
         @Test("A subscriber of ZMTP 1.0 gets everything, in its own framing", arguments: Setup.engines)
         func version1(setup: Setup) throws {
             let context = try setup.context()

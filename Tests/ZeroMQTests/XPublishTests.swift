@@ -57,6 +57,22 @@ extension Sockets {
             #expect(try bench.xpub.receive() == Self.cancel("other"))
         }
 
+        @Test("What XPUB's user was told is in force: an answer sent at once arrives", arguments: Setup.all)
+        func inForce(setup: Setup) throws {
+            let bench = try Bench(setup)
+            defer { bench.context.close() }
+            for round in 0..<300 {
+                bench.a.subscribe("t")
+                #expect(try bench.xpub.receive() == Self.subscribe("t"))
+                try bench.xpub.send("t \(round)")
+                try #require(try bench.a.receive().string == "t \(round)")
+                bench.a.cancel("t")
+                #expect(try bench.xpub.receive() == Self.cancel("t"))
+                try bench.xpub.send("t after")
+                try #require(bench.xpub.statistics.losses == [.notSubscribed: round + 1])
+            }
+        }
+
         @Test("Verbose shows every subscription, verboser every cancellation too", arguments: Setup.engines)
         func verbose(setup: Setup) throws {
             for isVerboser in [false, true] {

@@ -65,7 +65,7 @@ final class Listener {
             EventPlace(
                 endpoint: text, peer: Descriptor.peerAddress(of: descriptor.number), descriptor: descriptor.number,
                 isBound: true))
-        let door = core.context.nextDoor(core.options.affinity)
+        let door = core.context.nextDoor(for: core)
         if door === loop.door {
             loop.startSession(core, endpoint: endpoint, text: text, descriptor, dialer: nil)
         } else {

@@ -92,7 +92,7 @@ public class Socket: @unchecked Sendable {
                 EventPlace(endpoint: parsed.description, isBound: true))
             throw error
         }
-        let door = core.context.nextDoor(core.options.affinity)
+        let door = core.context.nextDoor(for: core)
         core.add(id, actual.description, door: door, inproc: nil)
         core.registry.withLock { _ = $0.listeners.insert(id) }
         door.post(.listen(core, endpoint: id, text: actual.description, descriptor: descriptor))
@@ -132,7 +132,7 @@ public class Socket: @unchecked Sendable {
                 throw ZeroMQError(.invalidEndpoint, "cannot connect \(endpoint): a path or name must be given")
             }
         }
-        let door = core.context.nextDoor(core.options.affinity)
+        let door = core.context.nextDoor(for: core)
         var pipe: Pipe?
         if peer != nil || core.type.keepsQueueWhileAway && !core.options.isImmediate {
             pipe = core.makeOutbound(readerList: door.list)

@@ -71,6 +71,8 @@ final class SocketCore: MemoryWaiter, @unchecked Sendable {
     /// `open` until `close` or the context's end.
     let phase = Atomic<Phase>(.open)
     let registry = Locked(Registry())
+    /// How many listeners and connections of this socket each loop was given, by its number.
+    let placed = Locked<[Int: Int]>([:])
     /// Loops that still hold something of this socket after `close`.
     let loopsLeft = Atomic<Int>(0)
     private let wakeSender = CallNode()

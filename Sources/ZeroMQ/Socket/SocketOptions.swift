@@ -167,7 +167,7 @@ public struct SocketOptions: Sendable {
     // MARK: Loops
 
     /// Which loops of the context may serve the socket's connections: bit N stands for loop N, 0 for all; at least one
-    /// of them must exist. Default 0. Connections go to the allowed ones in turn. (AFFINITY)
+    /// of them must exist. Default 0. The socket's connections lie evenly on the allowed ones. (AFFINITY)
     public var affinity: UInt64 = 0
 
     // MARK: Publish, subscribe

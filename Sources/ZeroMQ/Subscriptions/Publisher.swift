@@ -84,8 +84,9 @@ final class Publisher: @unchecked Sendable {
             book.bytes += prefix.count
             return true
         }
-        reports?.note(change, prefix, isNew: isNew, of: subscriber)
+        // First, so that it is in force when XPUB's user hears of it: the answer to a subscription is sent at once.
         if isNew, !options.isManual { settle(subscriber, prefix, change == .subscribe) }
+        reports?.note(change, prefix, isNew: isNew, of: subscriber)
     }
 
     /// Has the sending half change a subscription.
@@ -106,8 +107,8 @@ final class Publisher: @unchecked Sendable {
             defer { (book.asked, book.bytes) = ([], 0) }
             return book.asked
         }
-        reports?.gone(asked, of: subscriber)
         mail(subscriber) { $0.isGone = true }
+        reports?.gone(asked, of: subscriber)
     }
 
     private func mail(_ subscriber: Subscriber, _ change: (inout Subscriber.Book) -> Void) {
