@@ -13,11 +13,12 @@ extension Sockets {
         struct Bench {
             let written = ReadyList()
             let consumed = ReadyList()
+            let pool = ChunkPool()
             let pipe: Pipe
 
             init(mark: Int = 0, start: (position: UInt64, count: UInt64) = (0, 0)) {
                 pipe = Pipe(
-                    mark: mark, byteMark: 0, pool: ChunkPool(), readerList: consumed, writerList: written,
+                    mark: mark, byteMark: 0, pool: pool, readerList: consumed, writerList: written,
                     startingAt: start)
             }
 
@@ -260,6 +261,27 @@ extension Sockets {
                     #expect(released.value == 3)
                 }
             }
+        }
+
+        @Test("Who seizes a resting pipe leaves the chain alone that its writer has let go of")
+        func seizingAfterLettingGo() {
+            let bench = Bench()
+            let pool = bench.pool
+            let spare = pool.take(1)
+            bench.put([1, 2, 3])
+            #expect(bench.publish(keep: true))
+            #expect(bench.look() == 5)
+            let isOwed = bench.pipe.reader.pointee.advance(5)
+            #expect(!isOwed && bench.rest())
+            pool.give(spare)
+            bench.pipe.writer.pointee.letGo()
+            // Both chunks are the pool's now, one linked to the other.
+            #expect(bench.seize())
+            let (messages, owesWake) = bench.pipe.reader.pointee.skip()
+            #expect(messages == 0 && !owesWake)
+            let chunks = [pool.take(1), pool.take(1), pool.take(1)]
+            #expect(Set(chunks).count == 3, "a chunk was given back twice")
+            for chunk in chunks { pool.give(chunk) }
         }
 
         @Test("Seizing takes the consuming side once, and only while nobody has it")

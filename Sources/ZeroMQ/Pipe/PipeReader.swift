@@ -63,6 +63,9 @@ struct PipeReader: ~Copyable {
             offset = 0
             boundary = head
             boundaryOffset = 0
+        } else if published.has(PipeWord.bare) {
+            // The writer let go of a resting pipe, and with it of the chain that this side remembers.
+            (head, boundary) = (nil, nil)
         }
         return available
     }
