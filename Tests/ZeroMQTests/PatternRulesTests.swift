@@ -16,9 +16,9 @@ extension Sockets {
         @Test("Who deals messages out gives its peers one each in turn", arguments: Setup.background, dealing)
         func dealt(setup: Setup, type: SocketType) throws {
             let context = try setup.context()
-            let dealer = try Sample.socket(type, context)
+            let dealer = try type.make(context)
             let peers = try (0..<3).map { index in
-                let peer = try Sample.socket(Sample.partner(of: type), context)
+                let peer = try type.partner.make(context)
                 try dealer.connect(peer.bind(setup.wire == .inproc ? "inproc://\(index)" : setup.wildcard))
                 return peer
             }
@@ -34,12 +34,11 @@ extension Sockets {
             "Who has several peers takes one message of each in turn", arguments: Setup.background, gathering)
         func gathered(setup: Setup, type: SocketType) throws {
             let context = try setup.context()
-            let gatherer = try Sample.socket(type, context)
+            let gatherer = try type.make(context)
             let endpoint = try gatherer.bind(setup.wildcard)
             var peers: [Socket] = []
             for index in 0..<4 {
-                let peer = try Sample.socket(
-                    type == .rep || type == .router ? .dealer : Sample.partner(of: type), context)
+                let peer = try (type == .rep || type == .router ? .dealer : type.partner).make(context)
                 let number = try (peer as? PeerSocket)?.connect(to: endpoint)
                 if number == nil { try peer.connect(endpoint) }
                 for _ in 0..<20 { try peer.put("\(index)", to: number, isRequest: type == .rep) }
@@ -108,11 +107,11 @@ extension Sockets {
             "Without a peer a send is refused or waits, and nothing is lost", arguments: Setup.background, waiting)
         func noPeer(setup: Setup, type: SocketType) throws {
             let context = try setup.context()
-            let sender = try Sample.socket(type, context)
+            let sender = try type.make(context)
             let endpoint = try sender.bind(setup.wildcard)
             #expect(try sender.tryPut("refused") == .full)
             expectError(.timedOut) { try sender.put("timed out", until: .after(.milliseconds(5))) }
-            let receiver = try Sample.socket(Sample.partner(of: type), context)
+            let receiver = try type.partner.make(context)
             try receiver.connect(endpoint)
             try sender.put("taken")
             #expect(try receiver.take() == "taken")
@@ -125,8 +124,8 @@ extension Sockets {
             arguments: Setup.all.filter { $0.wire == .inproc }, waiting.filter { $0 != .req } + [.server, .peer])
         func marks(setup: Setup, type: SocketType) throws {
             let context = try setup.context()
-            let sender = try Sample.socket(type, context) { $0.sendHighWaterMark = 2 }
-            let receiver = try Sample.socket(Sample.partner(of: type), context) { $0.receiveHighWaterMark = 3 }
+            let sender = try type.make(context) { $0.sendHighWaterMark = 2 }
+            let receiver = try type.partner.make(context) { $0.receiveHighWaterMark = 3 }
             try sender.bind("inproc://marks")
             var number: UInt32?
             if let peer = receiver as? PeerSocket {
@@ -154,13 +153,13 @@ extension Sockets {
             [SocketType.push, .dealer, .router, .pair])
         func queueGoes(setup: Setup, type: SocketType) throws {
             let context = try setup.context()
-            let sender = try Sample.socket(type, context) {
+            let sender = try type.make(context) {
                 $0.sendHighWaterMark = 4
                 $0.kernelSendBuffer = 4096
-                $0.isRouterMandatory = true
+                if type == .router { $0.isRouterMandatory = true }
             }
             var raw: RawPeer? = try RawPeer(sender.bind(setup.wildcard))
-            try raw?.shakeHands(as: type == .router ? "DEALER" : Sample.partner(of: type).name, identity: "raw")
+            try raw?.shakeHands(as: type == .router ? "DEALER" : type.partner.name, identity: "raw")
             try sender.awaitPeers(1, in: context)
             let body = Frame([UInt8](repeating: 1, count: 3_000_000))
             let message = type == .router ? Message(frames: ["raw", body]) : Message(body)
@@ -257,6 +256,7 @@ extension Sockets {
                 .test {
                     $0.sendHighWaterMark = 2
                     $0.kernelSendBuffer = 4096
+                    $0.linger = .zero
                 })
             let endpoint = try xsub.bind(setup.wildcard)
             let stuck = try RawPeer(endpoint)
@@ -305,39 +305,23 @@ extension Sockets {
         }
     }
 
-    /// Sockets of a type that is known only when the test runs, and messages as texts.
-    fileprivate enum Sample {
-        static func socket(
-            _ type: SocketType, _ context: Context, _ change: (inout SocketOptions) -> Void = { _ in }
-        ) throws -> Socket {
-            let options = SocketOptions.test {
+}
+
+extension SocketType {
+    /// A socket with the options of tests, changed, which gives up at once when it is closed.
+    fileprivate func make(_ context: Context, _ change: (inout SocketOptions) -> Void) throws -> Socket {
+        try make(
+            context,
+            .test {
                 $0.linger = .zero
                 change(&$0)
-                if type != .router { $0.isRouterMandatory = false }
-            }
-            return switch type {
-            case .push: try PushSocket(context, options)
-            case .pull: try PullSocket(context, options)
-            case .pair: try PairSocket(context, options)
-            case .req: try RequestSocket(context, options)
-            case .rep: try ReplySocket(context, options)
-            case .dealer: try DealerSocket(context, options)
-            case .router: try RouterSocket(context, options)
-            case .client: try ClientSocket(context, options)
-            case .server: try ServerSocket(context, options)
-            case .scatter: try ScatterSocket(context, options)
-            case .gather: try GatherSocket(context, options)
-            case .channel: try ChannelSocket(context, options)
-            case .peer: try PeerSocket(context, options)
-            default: preconditionFailure("no test here needs a \(type)")
-            }
-        }
+            })
+    }
 
-        /// The simplest type to talk to.
-        static func partner(of type: SocketType) -> SocketType {
-            if type.isCompatible(with: type), type != .router { return type }
-            return SocketType.allCases.first { type.isCompatible(with: $0) }!
-        }
+    /// The simplest type to talk to.
+    fileprivate var partner: SocketType {
+        if isCompatible(with: self), self != .router { return self }
+        return SocketType.allCases.first { isCompatible(with: $0) }!
     }
 }
 
