@@ -130,7 +130,7 @@ struct ScriptRunner<Engine: Backend & ~Copyable>: ~Copyable {
     }
 
     private mutating func finish(_ token: Token) throws -> Completion {
-        let deadline = Deadline.after(.seconds(5))
+        let deadline = Deadline.after(.seconds(50))
         while true {
             if let index = collected.firstIndex(where: { $0.token == token }) { return collected.remove(at: index) }
             try #require(Deadline.now < deadline, "a \(token.purpose) never completes; so far \(journal)")

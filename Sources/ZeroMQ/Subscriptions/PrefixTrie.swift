@@ -7,6 +7,9 @@
 /// the numbers that stand at the same prefix.
 struct PrefixTrie: ~Copyable {
     private struct Node {
+        /// What the label lies in. It may be up to twice as large, so that parting a long label and joining it again
+        /// costs what the shorter part has: a peer can have its long prefix parted for each octet it sends.
+        var storage: UnsafeMutableBufferPointer<UInt8>
         /// The octets between the parent and here.
         var label: UnsafeMutableBufferPointer<UInt8>
         /// Numbers at the prefix that ends here.
@@ -17,9 +20,21 @@ struct PrefixTrie: ~Copyable {
         /// Index of a child plus one, by its first octet; empty in narrow nodes.
         var table: [UInt16] = []
 
-        init(label: some Collection<UInt8>) {
-            self.label = .allocate(capacity: label.count)
-            _ = self.label.initialize(from: label)
+        init(storage: UnsafeMutableBufferPointer<UInt8>, label: UnsafeMutableBufferPointer<UInt8>) {
+            self.storage = storage
+            self.label = label
+        }
+
+        /// Octets of the storage before the label, and behind it.
+        var front: Int { label.baseAddress! - storage.baseAddress! }
+        var back: Int { storage.count - front - label.count }
+
+        /// Gives back storage of which the label needs less than half.
+        mutating func compact() {
+            guard storage.count > 64, label.count < storage.count / 2 else { return }
+            let smaller = PrefixTrie.copy(UnsafeRawBufferPointer(label))
+            storage.deallocate()
+            (storage, label) = (smaller, smaller)
         }
     }
     private typealias Link = UnsafeMutablePointer<Node>
@@ -31,7 +46,7 @@ struct PrefixTrie: ~Copyable {
     /// Numbers that stand anywhere; the same number at two prefixes counts twice.
     private(set) var count = 0
 
-    init() { root = Self.make([UInt8]()) }
+    init() { root = Self.make(UnsafeRawBufferPointer(start: nil, count: 0)) }
 
     deinit {
         var rest = [root]
@@ -83,7 +98,7 @@ struct PrefixTrie: ~Copyable {
         var at = 0
         while at < prefix.count {
             guard let child = Self.child(of: node, prefix[at]) else {
-                let leaf = Self.make(prefix[at...])
+                let leaf = Self.make(UnsafeRawBufferPointer(rebasing: prefix[at...]))
                 Self.adopt(leaf, by: node)
                 node = leaf
                 break
@@ -125,14 +140,25 @@ struct PrefixTrie: ~Copyable {
 
     // MARK: Nodes
 
-    private static func make(_ label: some Collection<UInt8>) -> Link {
-        let node = Link.allocate(capacity: 1)
-        node.initialize(to: Node(label: label))
-        return node
+    private static func make(_ label: UnsafeRawBufferPointer) -> Link {
+        let storage = copy(label)
+        return make(Node(storage: storage, label: storage))
+    }
+
+    private static func make(_ node: Node) -> Link {
+        let link = Link.allocate(capacity: 1)
+        link.initialize(to: node)
+        return link
+    }
+
+    private static func copy(_ label: UnsafeRawBufferPointer) -> UnsafeMutableBufferPointer<UInt8> {
+        let storage = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: label.count)
+        UnsafeMutableRawBufferPointer(storage).copyMemory(from: label)
+        return storage
     }
 
     private static func discard(_ node: Link) {
-        node.pointee.label.deallocate()
+        node.pointee.storage.deallocate()
         node.deinitialize(count: 1)
         node.deallocate()
     }
@@ -200,14 +226,24 @@ struct PrefixTrie: ~Copyable {
         node.pointee.children[index] = other
     }
 
-    /// Puts a node in the middle of a child's label.
+    /// Puts a node in the middle of a child's label. The longer part keeps the storage.
     private static func split(_ child: Link, under node: Link, after count: Int) -> Link {
         let label = child.pointee.label
-        let middle = make(label[..<count])
-        replace(child, with: middle, by: node)
-        child.pointee.label = .allocate(capacity: label.count - count)
-        _ = child.pointee.label.initialize(from: label[count...])
-        label.deallocate()
+        let head = UnsafeMutableBufferPointer(rebasing: label[..<count])
+        let tail = UnsafeMutableBufferPointer(rebasing: label[count...])
+        let middle: Link
+        if head.count <= tail.count {
+            middle = make(UnsafeRawBufferPointer(head))
+            replace(child, with: middle, by: node)
+            child.pointee.label = tail
+            child.pointee.compact()
+        } else {
+            middle = make(Node(storage: child.pointee.storage, label: head))
+            replace(child, with: middle, by: node)
+            child.pointee.storage = copy(UnsafeRawBufferPointer(tail))
+            child.pointee.label = child.pointee.storage
+            middle.pointee.compact()
+        }
         adopt(child, by: middle)
         return middle
     }
@@ -217,11 +253,24 @@ struct PrefixTrie: ~Copyable {
         guard node.pointee.values.isEmpty, node.pointee.children.count == 1 else { return }
         let child = node.pointee.children[0]
         let (head, tail) = (node.pointee.label, child.pointee.label)
-        let label = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: head.count + tail.count)
-        _ = label.initialize(from: Array(head) + Array(tail))
-        child.pointee.label = label
+        let count = head.count + tail.count
+        if child.pointee.front >= head.count {
+            let start = tail.baseAddress! - head.count
+            start.update(from: head.baseAddress!, count: head.count)
+            child.pointee.label = UnsafeMutableBufferPointer(start: start, count: count)
+        } else if node.pointee.back >= tail.count {
+            (head.baseAddress! + head.count).update(from: tail.baseAddress!, count: tail.count)
+            swap(&node.pointee.storage, &child.pointee.storage)
+            child.pointee.label = UnsafeMutableBufferPointer(start: head.baseAddress!, count: count)
+        } else {
+            let storage = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: count)
+            let start = storage.baseAddress!
+            start.initialize(from: head.baseAddress!, count: head.count)
+            (start + head.count).initialize(from: tail.baseAddress!, count: tail.count)
+            child.pointee.storage.deallocate()
+            (child.pointee.storage, child.pointee.label) = (storage, storage)
+        }
         replace(node, with: child, by: parent)
-        tail.deallocate()
         discard(node)
     }
 }
