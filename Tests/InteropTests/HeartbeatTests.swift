@@ -4,7 +4,7 @@ import ZMTP
 import ZeroMQ
 
 @Suite(
-    "Heartbeats", .serialized, .timeLimit(.minutes(1)),
+    "Heartbeats", .serialized, .timeLimit(.minutes(2)),
     .disabled(if: PythonPeer.missing != nil, "\(PythonPeer.missing ?? "")"))
 struct HeartbeatTests {
     @Test(

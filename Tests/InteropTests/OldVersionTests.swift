@@ -72,7 +72,7 @@ struct OldVersionTests {
     @Test(
         "They exchange messages of all framings with ours, whoever connects", arguments: Ours.backends,
         Version.allCases)
-    func exchange(backend: BackendKind, version: Version) async throws {
+    func exchange(backend: BackendKind, version: Version) throws {
         let context = try Ours.context(on: backend)
         defer { context.close() }
         let peer = try PythonPeer()
@@ -81,7 +81,7 @@ struct OldVersionTests {
         ]
         for (ours, theirs) in pairs {
             for weBind in [true, false] {
-                try await part("our \(ours) \(weBind ? "binds" : "connects")") {
+                try part("our \(ours) \(weBind ? "binds" : "connects")") {
                     try self.talk(version, ours, theirs, weBind, context, peer)
                 }
             }

@@ -101,10 +101,22 @@ extension SocketMonitor {
     }
 }
 
+extension PythonPeer {
+    /// Looks again, a word with the peer between, until a condition holds.
+    func wait(until condition: () -> Bool) throws {
+        let deadline = Deadline.after(Ours.patience)
+        while !condition() {
+            try #require(Deadline.now < deadline)
+            try socket("word", "PAIR")
+            try close("word")
+        }
+    }
+}
+
 /// Runs a part of a test; what it throws is told together with the part's name, and ends the test.
-func part(_ name: String, _ body: () async throws -> Void) async throws {
+func part(_ name: String, _ body: () throws -> Void) throws {
     do {
-        try await body()
+        try body()
     } catch {
         throw PartFailed(name: name, error: error)
     }

@@ -21,7 +21,7 @@ struct SocketPairTests {
     @Test(
         "Frames of all sizes, single and multipart, pass unchanged both ways, whoever binds",
         arguments: Ours.backends, Meeting.stock)
-    func exchange(backend: BackendKind, ours: SocketType) async throws {
+    func exchange(backend: BackendKind, ours: SocketType) throws {
         let context = try Ours.context(on: backend)
         defer { context.close() }
         let peer = try PythonPeer()
@@ -37,9 +37,8 @@ struct SocketPairTests {
                 let unique = "\(meeting.ours)-\(meeting.theirs)-\(weBind)"
                 let paths = ["\(folder.path)/\(unique)", "@\(folder.lastPathComponent)-\(unique)"]
                 for endpoint in ["tcp://127.0.0.1:*"] + paths.map({ "ipc://\($0)" }) {
-                    try await part("\(meeting.testDescription), \(weBind ? "we bind" : "we connect"), \(endpoint)")
-                    {
-                        try await self.talk(meeting, endpoint, weBind, context, peer)
+                    try part("\(meeting.testDescription), \(weBind ? "we bind" : "we connect"), \(endpoint)") {
+                        try self.talk(meeting, endpoint, weBind, context, peer)
                     }
                 }
             }
@@ -49,13 +48,12 @@ struct SocketPairTests {
 
     private func talk(
         _ meeting: Meeting, _ endpoint: String, _ weBind: Bool, _ context: Context, _ peer: PythonPeer
-    ) async throws {
+    ) throws {
         let socket = try Ours.socket(meeting.ours, context) {
             if meeting.ours.sendsIdentity { $0.routingID = Frame(Dialogue.ourName) }
             $0.isRouterMandatory = true
         }
         defer { socket.close() }
-        let monitor = socket.monitor()
         try peer.socket("peer", meeting.theirs.name, Dialogue(meeting).options)
         try peer.monitor("peer")
         if weBind {
@@ -64,7 +62,7 @@ struct SocketPairTests {
             try socket.connect(peer.bind("peer", endpoint))
         }
         // A ROUTER can name a peer only once it knows it.
-        try await monitor.handshake()
+        try socket.ready(until: .after(Ours.patience))
         try peer.await("HANDSHAKE_SUCCEEDED", on: "peer")
         let isPublished = meeting.ours.publishes || meeting.ours.subscribes
         if isPublished { try subscribe(meeting, socket, peer) }

@@ -338,7 +338,8 @@ def main():
             result = perform(json.loads(line))
             result.setdefault("ok", "error" not in result)
         except zmq.ZMQError as failure:
-            name = errno.errorcode.get(failure.errno, str(failure.errno))
+            # libzmq has some of its own, as EFSM.
+            name = errno.errorcode.get(failure.errno) or zmq.Errno(failure.errno).name
             result = {"ok": False, "error": name, "text": str(failure)}
         except Exception as failure:  # a mistake in the script: told, so that the test can show it
             result = {"ok": False, "error": type(failure).__name__, "text": str(failure)}

@@ -1,5 +1,7 @@
 import Testing
-import ZeroMQ
+import ZMTP
+
+@testable import ZeroMQ
 
 extension Sockets {
     @Suite("Fairness") struct FairnessTests {
@@ -21,6 +23,38 @@ extension Sockets {
                 let round = try (0..<4).map { _ in try pull.receive().string }
                 #expect(Set(round).count == 4, "\(round)")
             }
+            context.close()
+        }
+
+        /// But for those that `PatternRules` shows, and those with one peer at a time to hear.
+        private static let further: [SocketType] = SocketType.allCases.filter {
+            $0.receives && !PatternRules.gathering.contains($0)
+                && ![.sub, .dish, .pair, .channel, .req].contains($0)
+        }
+
+        @Test(
+            "So do all other types that hear several peers: CLIENT, XPUB, XSUB", arguments: Setup.engines, further)
+        func others(setup: Setup, type: SocketType) throws {
+            let context = try setup.context()
+            let socket = try type.make(context)
+            let endpoint = try socket.bind(setup.wildcard)
+            let peerType = try #require(SocketType.allCases.first { $0.isCompatible(with: type) })
+            let peers = try (10..<13).map { number in
+                let raw = try RawPeer(endpoint)
+                try raw.shakeHands(as: peerType.name)
+                try raw.send((0..<5).flatMap { _ in RawPeer.frame([UInt8(number)]) })
+                return raw
+            }
+            let areThere = context.eventually { socket.statistics.messagesToTake == 15 }
+            try #require(areThere, "\(socket.statistics.messagesToTake)")
+            for _ in 0..<5 {
+                let round = try (0..<3).map { _ in
+                    if let shared = socket as? any SharedReceivingSocket { return try shared.receive().bytes }
+                    return try (socket as! any ReceivingSocket).receive().bytes
+                }
+                #expect(Set(round) == [[10], [11], [12]])
+            }
+            withExtendedLifetime(peers) {}
             context.close()
         }
 

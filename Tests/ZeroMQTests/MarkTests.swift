@@ -1,6 +1,8 @@
 import Proactor
 import Testing
-import ZeroMQ
+import ZMTP
+
+@testable import ZeroMQ
 
 extension Sockets {
     @Suite("Marks") struct MarkTests {
@@ -172,6 +174,33 @@ extension Sockets {
             try pull.bind(push.lastEndpoint)
             for number in 0..<5000 { #expect(try pull.receive().string == "\(number)") }
             context.close()
+        }
+
+        /// All that send but for those that keep a sender waiting, which `PatternRules` shows.
+        private static let neverWaiting: [SocketType] = SocketType.allCases.filter {
+            ($0.sends || $0.isPublisher) && !PatternRules.waiting.contains($0) && $0 != .rep
+        }
+
+        @Test(
+            "With nobody there the other types drop, or say that nobody is there, and never wait",
+            arguments: Setup.all)
+        func nobody(setup: Setup) throws {
+            let context = try setup.context()
+            for type in Self.neverWaiting {
+                let socket = try type.make(context)
+                try socket.bind(setup.wire == .inproc ? "inproc://\(type)" : setup.wildcard)
+                switch socket {
+                case let routed as any RoutedSocket:
+                    expectError(.noRoute) { try routed.send("x", to: 1, until: .distantPast) }
+                case let radio as RadioSocket: #expect(try radio.send("x", to: "g") == 0)
+                case is RouterSocket:
+                    try (socket as! any SendingSocket).send(["nobody", "x"], until: .distantPast)
+                    #expect(socket.statistics.losses == [.noRoute: 1])
+                default: try (socket as! any SendingSocket).send("x", until: .distantPast)
+                }
+                #expect(socket.statistics.sent.messages == 0, "\(type)")
+            }
+            #expect(context.close().isComplete)
         }
     }
 }

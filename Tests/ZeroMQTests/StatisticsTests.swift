@@ -95,6 +95,18 @@ extension Sockets {
             context.close()
         }
 
+        @Test("What an application puts into its READY is in the record of that peer", arguments: Setup.engines)
+        func applicationProperties(setup: Setup) throws {
+            let context = try setup.context()
+            let pull = try PullSocket(context, .test)
+            let raw = try RawPeer(pull.bind(setup.wildcard))
+            let property: [UInt8] = [6] + Array("X-Lamp".utf8) + [0, 0, 0, 2, 7, 0]
+            try raw.send(RawPeer.greeting + RawPeer.frame(RawPeer.ready("PUSH")[2...] + property, flags: 4))
+            try pull.awaitPeers(1, in: context)
+            #expect(pull.statistics.peers[0].peer.properties["X-Lamp"] == [7, 0])
+            context.close()
+        }
+
         @Test(
             "What passed is counted each way, and stays in the totals when the peer has gone", arguments: Setup.all)
         func passed(setup: Setup) throws {

@@ -49,6 +49,36 @@ extension Sockets {
             }
         }
 
+        @Test(
+            "SUB and XSUB tell publishers of ZMTP 1.0 and 2.0 by messages in their framing, as libzmq 4.3.4 does",
+            arguments: Setup.engines, [SocketType.sub, .xsub])
+        func toldOld(setup: Setup, type: SocketType) throws {
+            let context = try setup.context()
+            defer { context.close() }
+            let signature: [UInt8] = [0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 0x7F]
+            for (opening, ours, subscribe, cancel) in [
+                // 13/ZMTP: an anonymous peer; the signature is the head of our identity frame.
+                ([1, 0], [], [3, 0, 1, 65], [3, 0, 0, 65]),
+                // 15/ZMTP: PUB; then our revision, SUB, no identity.
+                (signature + [1, 1, 0, 0], [3, 2, 0, 0], [0, 2, 1, 65], [0, 2, 0, 65]),
+            ] as [([UInt8], [UInt8], [UInt8], [UInt8])] {
+                let port = try RawPeer.freePort()
+                let server = try RawServer(port: port)
+                let socket = try type.make(context)
+                (socket as? SubscribeSocket)?.subscribe("A")
+                (socket as? XSubscribeSocket)?.subscribe("A")
+                try socket.connect("tcp://127.0.0.1:\(port)")
+                let raw = try server.accept()
+                try raw.send(opening)
+                let wanted = signature + ours + subscribe
+                #expect(try raw.receive(wanted.count) == wanted)
+                (socket as? SubscribeSocket)?.cancel("A")
+                (socket as? XSubscribeSocket)?.cancel("A")
+                #expect(try raw.receive(4) == cancel)
+                socket.close()
+            }
+        }
+
         private static func expect(_ change: Subscription, _ topic: [UInt8], from peer: RawPeer, old: Bool) throws {
             let frame = try peer.receiveFrame()
             let isOn = change == .subscribe

@@ -92,12 +92,31 @@ extension Sockets {
                     // 37/ZMTP, Connection Metadata: ERROR, then disconnect.
                     let (flags, body) = try raw.receiveFrame()
                     #expect(flags == 4 && body.starts(with: [5] + Array("ERROR".utf8)), "\(pair)")
-                    #expect(raw.isHungUpOn(), "\(pair)")
+                    try #require(raw.isHungUpOn(), "\(pair)")
                 }
                 #expect(socket.statistics.peers.isEmpty)
                 socket.close()
             }
             #expect(context.close().isComplete)
+        }
+
+        @Test("A ZMTP 2.0 peer of an unfit type is hung up on without a word", arguments: Setup.engines)
+        func oldAndUnfit(setup: Setup) throws {
+            let context = try setup.context()
+            for type in SocketType.allCases {
+                let socket = try type.make(context)
+                let endpoint = try socket.bind(setup.wildcard)
+                for number in UInt8(0)...8 {
+                    let theirs = try #require(SocketType(version2Number: number))
+                    guard !type.isCompatible(with: theirs) else { continue }
+                    let raw = try RawPeer(endpoint)
+                    raw.pour([0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 0x7F, 1, number, 0, 0])
+                    try #require(raw.isHungUpOn(), "\(type) \(theirs)")
+                }
+                #expect(socket.statistics.peers.isEmpty)
+                socket.close()
+            }
+            context.close()
         }
 
         @Test(

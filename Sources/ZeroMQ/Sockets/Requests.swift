@@ -6,6 +6,9 @@ import Proactor
 /// that is late is dropped and counted as unexpected, never taken for another's. An attempt without an answer in time is
 /// given up, and the next goes to the peer whose turn it is then. A peer may see a request more than once: answers
 /// should not depend on how often.
+///
+/// REQ and DEALER have this form. CLIENT has not: its messages are one frame without an envelope (41/CLIENTSERVER), so
+/// a number could only be a part of the body, which every SERVER would have to know and to give back.
 public enum RequestBounds {
     /// The most attempts after the first.
     public static let maximumRetries = 1000
