@@ -151,6 +151,8 @@ extension Laws {
                     pointer.withMemoryRebound(to: Int32.self, capacity: 2) { Glibc.pipe($0) }
                 }
                 try require(done == 0, "pipe: errno \(errno)")
+                // A child that inherits the reading end would keep it from closing.
+                for end in [ends.0, ends.1] { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
                 let output = try bench.engine.adopt(Descriptor(owning: ends.0))
                 let input = try bench.engine.adopt(Descriptor(owning: ends.1))
                 let memory = bench.memory(500_000)

@@ -52,18 +52,18 @@ extension Sockets {
             "holds no more than a bound beyond it, and loses nothing of what TCP held back",
             arguments: Setup.engines)
         func bound(setup: Setup) throws {
-            let context = try setup.context()
+            let memory = MemoryBudget(limit: 1 << 30)
+            let context = try setup.context(memory: memory)
             let pull = try PullSocket(context, .test { $0.receiveHighWaterMark = 3 })
             let peer = try RawPeer(pull.bind(setup.wildcard))
             try peer.shakeHands(as: "PUSH")
             let flood = (0..<4000).flatMap { number in
                 RawPeer.ping([1]) + RawPeer.frame([UInt8(number & 255)] + [UInt8](repeating: 1, count: 5000))
             }
-            let before = residentBytes()
             let sender = Worker { peer.pour(flood) }
             let isFull = context.eventually { pull.statistics.messagesToTake == 3 }
             #expect(isFull)
-            #expect(residentBytes() - before < 2 << 20)
+            #expect(memory.use.highest < 2 << 20)
             for number in 0..<4000 {
                 let message = try pull.receive()
                 #expect(message[0].count == 5001 && message[0].bytes[0] == UInt8(number & 255))

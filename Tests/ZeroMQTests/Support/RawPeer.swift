@@ -21,7 +21,14 @@ final class RawPeer: Sendable {
         let port = UInt16(endpoint.split(separator: ":").last ?? "") ?? 0
         number = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         configure()
-        let result = Self.withLoopback(port) { connect(number, $0, $1) }
+        var result = Self.withLoopback(port) { connect(number, $0, $1) }
+        if result != 0, errno == EINTR {
+            // With a time-out set a signal ends the call; the attempt goes on (connect(2)).
+            var attempt = pollfd(fd: number, events: Int16(POLLOUT), revents: 0)
+            while poll(&attempt, 1, 10_000) < 0, errno == EINTR {}
+            result = Self.withLoopback(port) { connect(number, $0, $1) }
+            if result != 0, errno == EISCONN { result = 0 }
+        }
         guard result == 0 else { throw Failure(description: "connect: \(String(cString: strerror(errno)))") }
     }
 
