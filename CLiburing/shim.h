@@ -80,6 +80,8 @@ static inline void proactor_adaptive_mutex(pthread_mutex_t *mutex) {
 }
 
 /// Names the calling thread; the kernel keeps 15 bytes.
+static inline void proactor_prefetch(const void *address) { __builtin_prefetch(address); }
+
 static inline void proactor_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
 /// Gives free pages of the heap back to the kernel.

@@ -32,7 +32,9 @@ extension Inflow {
                 // No message of such a type's peer is worth more than a small frame's memory. Commands have passed
                 // their limits.
                 let isMessage = header.map { !$0.flags.contains(.command) } ?? false
-                let bound = session.upstream == nil ? limits.maximumCommandSize : Upstream.messageBound
+                let bound =
+                    session.upstream == nil
+                    ? session.core.options.protocolLimits.maximumCommandSize : Upstream.messageBound
                 if isMessage, ignored.count > bound { throw .messageTooLarge }
                 return
             }

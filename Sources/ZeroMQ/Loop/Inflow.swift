@@ -20,41 +20,45 @@ final class Inflow {
     static let hotMinimum = 16 << 10
     /// After so many small receives in a row one operation serves all that follow: taking it back costs more than
     /// starting a few anew, so a connection that turns busy now and then does without.
-    private static let calmBound = 8
+    private static let calmBound = 2
     /// At the mark, receiving goes on until so many bytes wait, in search of PINGs. Beyond, TCP holds the peer back,
     /// PINGs and all.
     private static let aheadBound = 64 << 10
 
+    // First what every message needs: with many quiet connections these lines of memory are what one costs.
+
     private(set) var pipe: Pipe?
-    var scanner = MessageScanner()
-    private var decoder: V1Decoder?
-    var limits = ZMTPLimits()
-    private var mode = Mode.quiet
-    private var isReceiving = false
-    /// The receive in flight, if it goes on after each completion.
-    private var lasting: Token?
-    private var isRecalled = false
-    private var calm = 0
-    /// The application is behind by the whole mark: what is filled waits.
-    private(set) var isPaused = false
-    private var lookahead: Lookahead?
-    /// While it waits for memory: what the message in assembly holds meanwhile.
-    var hunger: Int?
-    /// The connection ended meanwhile: told when what waits has been delivered.
-    private var pendingEnd: SocketEvent.Kind?
+    var body: GrowingBody?
     /// Bytes behind the pipe's cursor that are not whole frames yet.
     var filled = 0
-    private var room = 0
-    private var chunkSize = 64 << 10
+    private var mode = Mode.quiet
+    private var isReceiving = false
+    private var isRecalled = false
+    /// The application is behind by the whole mark: what is filled waits.
+    private(set) var isPaused = false
+    private var isOpen = false
+    /// Bytes come without ZMTP: each receive is a message.
+    private var isRaw = false
+    private var calm: Int32 = 0
+    /// The receive in flight, if it goes on after each completion.
+    private var lasting: Token?
+    private var decoder: V1Decoder?
     var publishedPosition: UInt64 = 0
     /// Bytes of the chunks before the one that the last publication ends in.
     private var takenAtPublish = 0
+    var scanner = MessageScanner()
+    private var room = 0
+    private var chunkSize = 64 << 10
     /// Bytes of the chunks that a message in assembly lies in.
     var chunkBytes: Int {
         guard let writer = pipe?.writer else { return 0 }
         return writer.pointee.takenBytes - max(takenAtPublish, writer.pointee.goneBytes)
     }
-    var body: GrowingBody?
+    private var lookahead: Lookahead?
+    /// While it waits for memory: what the message in assembly holds meanwhile.
+    var hunger: Int?
+    /// The connection ended meanwhile: told when what waits has been delivered.
+    private var pendingEnd: SocketEvent.Kind?
     /// What came behind a body that waits at the mark, from a receive that could not be called back before: at most
     /// the loop's lent buffers.
     private var held: [UInt8] = []
@@ -62,14 +66,10 @@ final class Inflow {
     var ignored: [UInt8] = []
     /// Of a conflating pipe: how many of the waiting bytes are whole frames that were walked.
     var scanned = 0
-    private var isOpen = false
-    /// Bytes come without ZMTP: each receive is a message.
-    private var isRaw = false
 
     /// The handshake is done.
     func open(_ pipe: Pipe?, _ info: PeerInfo, _ limits: ZMTPLimits) {
         self.pipe = pipe
-        self.limits = limits
         scanner = MessageScanner(limits: limits, supportsCommands: info.supportsCommands)
         if info.framing == .v1 { decoder = V1Decoder(limits: limits) }
         isOpen = true
@@ -285,7 +285,7 @@ final class Inflow {
         publishedPosition = position
         takenAtPublish = pipe.writer.pointee.takenBeforeTail
         let owesNews = pipe.writer.pointee.publish(position: position, keep: true)
-        pipe.noteRun()
+        pipe.noteRun(first: owesNews ? pipe.writer.pointee.count : nil)
         if owesNews { loop.wake(pipe.readerList, pipe.announce(.data)) }
     }
 

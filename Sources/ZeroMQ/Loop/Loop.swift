@@ -19,6 +19,8 @@ final class Loop<B: Backend & ~Copyable> {
     let context: ContextCore
     @exclusivity(unchecked)
     private var batch: CompletionBatch
+    /// Where a send's parts are listed before it is known whether it gathers.
+    let parts = UnsafeMutableBufferPointer<SendPart>.allocate(capacity: 64)
     /// By slot of the handle.
     private var owners: [Owned] = []
     /// Owners whose slot has gone to a new handle while their last completions stand in the batch that is being
@@ -95,6 +97,7 @@ final class Loop<B: Backend & ~Copyable> {
     }
 
     deinit {
+        parts.deallocate()
         door.close()
         for those in members.values { those.fanout?.end() }
         // Tasks that still run here go on elsewhere: they learn that their socket is closed.

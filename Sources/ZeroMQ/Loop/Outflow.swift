@@ -8,8 +8,6 @@ import ZMTP
 final class Outflow {
     /// One send takes at most this much.
     private static let sendLimit = 1 << 20
-    /// Elements of one gather list.
-    private static let gatherLimit = 64
     /// Control bytes that may wait; answers beyond it are not given.
     static let controlBound = 4096
 
@@ -24,7 +22,8 @@ final class Outflow {
     private var isControl = false
     /// Memory of a control send or of a translated one; owned until its completion.
     private var own: UnsafeMutableRawBufferPointer?
-    private var list: UnsafeMutableBufferPointer<SendPart>?
+    /// The parts of a send that gathers; owned until its completion.
+    private var parts: UnsafeMutableBufferPointer<SendPart>?
     private var framing = PeerInfo.Framing.v2
     private var translated = 0
     /// Whether callers may send on the connection while the consuming side is theirs: then the loop touches it only
@@ -45,7 +44,9 @@ final class Outflow {
 
     // MARK: Sending
 
-    func flush<B: Backend & ~Copyable>(_ session: Session, on loop: Loop<B>) {
+    /// Sends what there is, if the connection is free.
+    /// - Parameter arrives: the pipe has just come, with its first bytes after it was empty.
+    func flush<B: Backend & ~Copyable>(_ session: Session, arrives: Bool = false, on loop: Loop<B>) {
         guard !isSending, session.phase != .closing else { return }
         if hasControl {
             guard ownsConnection() else { return }
@@ -69,34 +70,33 @@ final class Outflow {
                 return
             }
         }
-        pipe.noteRun()
+        pipe.noteRun(first: arrives ? reader.pointee.count &+ UInt64(reader.pointee.remaining) : nil)
         if isRaw { return sendRaw(pipe, session, on: loop) }
         if framing == .v1 { return sendTranslated(pipe, session, on: loop) }
-        let list = gatherList()
-        let (elements, _) = reader.pointee.gather(into: list, limit: Self.sendLimit)
-        send(list, elements, session, on: loop)
+        let (elements, _) = reader.pointee.gather(into: loop.parts, limit: Self.sendLimit)
+        send(loop.parts[..<elements], session, on: loop)
     }
 
+    /// Most sends are of one piece, so a connection holds a list only while it gathers several.
     private func send<B: Backend & ~Copyable>(
-        _ list: UnsafeMutableBufferPointer<SendPart>, _ elements: Int, _ session: Session, on loop: Loop<B>
+        _ found: Slice<UnsafeMutableBufferPointer<SendPart>>, _ session: Session, on loop: Loop<B>
     ) {
         isSending = true
         isControl = false
-        if elements == 1 {
-            loop.backend.send(
-                session.handle, UnsafeRawBufferPointer(start: list[0].start, count: list[0].count),
-                toCompletion: false)
+        if found.count == 1 {
+            let bytes = UnsafeRawBufferPointer(start: found[0].start, count: found[0].count)
+            loop.backend.send(session.handle, bytes, toCompletion: false)
         } else {
-            loop.backend.send(
-                session.handle, gather: UnsafeMutableBufferPointer(rebasing: list[..<elements]), toCompletion: false
-            )
+            let list = UnsafeMutableBufferPointer<SendPart>.allocate(capacity: found.count)
+            _ = list.initialize(fromContentsOf: found)
+            parts = list
+            loop.backend.send(session.handle, gather: list, toCompletion: false)
         }
     }
 
     func sent<B: Backend & ~Copyable>(_ completion: Completion, _ session: Session, on loop: Loop<B>) {
         isSending = false
-        let wasOwn = isControl || translated > 0
-        if wasOwn { freeOwn() }
+        freeOwn()
         let bytes = Int(completion.result)
         if bytes >= 0, !isControl, let pipe {
             let taken = translated > 0 ? translated : bytes
@@ -123,8 +123,7 @@ final class Outflow {
             return sendOwn(bytes, output, session, on: loop)
         }
         guard let piece = feed.piece else {
-            let list = gatherList()
-            return send(list, feed.gather(into: list), session, on: loop)
+            return send(loop.parts[..<feed.gather(into: loop.parts)], session, on: loop)
         }
         isSending = true
         isControl = false
@@ -161,16 +160,11 @@ final class Outflow {
         loop.backend.send(session.handle, UnsafeRawBufferPointer(memory), toCompletion: true)
     }
 
-    private func gatherList() -> UnsafeMutableBufferPointer<SendPart> {
-        if let list { return list }
-        let made = UnsafeMutableBufferPointer<SendPart>.allocate(capacity: Self.gatherLimit)
-        list = made
-        return made
-    }
-
     private func freeOwn() {
         own?.deallocate()
         own = nil
+        parts?.deallocate()
+        parts = nil
     }
 
     // MARK: ZMTP 1.0
@@ -208,8 +202,6 @@ final class Outflow {
 
     func close() {
         freeOwn()
-        list?.deallocate()
-        list = nil
         control = []
         pipe = nil
         feed = nil

@@ -16,15 +16,23 @@ final class Session {
         case closing
     }
 
+    // First what every message needs.
+
+    let handle: Handle
+    private(set) var phase = Phase.handshaking
+    /// The handle is to be closed when the caller that may be sending on it has handed the pipe over.
+    private var closesOnArrival = false
+    let inflow = Inflow()
+    let outflow = Outflow()
+    /// Heartbeats, where there are any.
+    var pulse: Pulse?
     let core: SocketCore
     let endpoint: UInt64
     let text: String
-    let handle: Handle
     let address: SocketAddress?
     /// Who made the connection and will make the next; nil for accepted ones.
     let dialer: Dialer?
 
-    private(set) var phase = Phase.handshaking
     /// Given up when hands are shaken: an idle connection is to be small.
     private var opening: Opening?
 
@@ -40,8 +48,6 @@ final class Session {
     private(set) var peer: Peer?
     /// Ended because linger was over.
     private var isAbandoned = false
-    /// The handle is to be closed when the caller that may be sending on it has handed the pipe over.
-    private var closesOnArrival = false
     /// The context of a PING that asks whether we are admitted.
     static let confirmation = Array("ready".utf8)
     var answersPings = false
@@ -51,10 +57,6 @@ final class Session {
     var announced = Announced()
     /// The descriptor, for events.
     private var number: Int32 = -1
-    let inflow = Inflow()
-    /// Heartbeats, where there are any.
-    var pulse: Pulse?
-    let outflow = Outflow()
     /// What comes from a subscriber, if this is a publisher's session.
     var upstream: Upstream?
     /// The subscriptions that a publisher was told of.
@@ -141,7 +143,7 @@ final class Session {
             closesOnArrival = false
             loop.backend.close(handle)
         }
-        outflow.flush(self, on: loop)
+        outflow.flush(self, arrives: true, on: loop)
     }
 
     /// The application has taken half of the mark.

@@ -1,3 +1,5 @@
+import Glibc
+
 /// One frame of a message: up to 64 bytes lie inside, larger bodies are shared by reference and never change.
 ///
 /// Copying a frame costs a reference at most. Frames may outlive the socket, the loop and the context they came from.
@@ -134,7 +136,9 @@ extension Frame: Hashable {
     /// Equal bytes.
     public static func == (left: Frame, right: Frame) -> Bool {
         guard left.count == right.count else { return false }
-        return left.withUnsafeBytes { a in right.withUnsafeBytes { b in a.elementsEqual(b) } }
+        return left.withUnsafeBytes { a in
+            right.withUnsafeBytes { b in a.isEmpty || memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0 }
+        }
     }
 
     /// Hashes the bytes.

@@ -31,7 +31,7 @@ public struct Message: Sendable, Hashable {
 
     /// Adds a frame in front.
     public mutating func prepend(_ frame: Frame) {
-        rest = [first] + (rest ?? [])
+        if rest == nil { rest = [first] } else { rest!.insert(first, at: 0) }
         first = frame
     }
 

@@ -3,13 +3,13 @@ import Synchronization
 
 /// When the messages of a pipe were there: a few marks, each "so many were published by then".
 ///
-/// Senders take no time. The loop sets a mark when it serves a run (messages received together, or found for the next
+/// Senders take no time. What comes into an empty pipe is noted by the pipe itself. Behind that the loop sets a mark when it serves a run (messages received together, or found for the next
 /// send), statistics set one when they are asked; so a message may have been there a little longer than its mark says,
 /// never shorter. Four marks, spread over the queue: when all are used every second one goes.
 ///
 /// Sendable: everything is touched under `isTaken` only.
 final class AgeMarks: @unchecked Sendable {
-    private struct Mark {
+    struct Mark {
         var published: UInt64 = 0
         var time: UInt64 = 0
     }
@@ -30,13 +30,16 @@ final class AgeMarks: @unchecked Sendable {
     }
 
     /// How long the first message that has not passed has been there at least.
-    func age(published: UInt64, passed: UInt64) -> Duration? {
+    /// - Parameter first: what came into the pipe when it was last empty.
+    func age(published: UInt64, passed: UInt64, first: Mark = Mark()) -> Duration? {
         guard enter(patience: 100) else { return nil }
         defer { leave() }
         let now = Self.now
         set(published, passed, now)
         guard count > 0 else { return nil }
-        return .nanoseconds(Int64(clamping: now &- min(marks[0].time, now)))
+        let waits = Int64(bitPattern: first.published &- passed) > 0
+        let oldest = min(marks[0].time, waits ? first.time : now, now)
+        return .nanoseconds(Int64(clamping: now &- oldest))
     }
 
     private func set(_ published: UInt64, _ passed: UInt64, _ now: UInt64) {
@@ -62,7 +65,7 @@ final class AgeMarks: @unchecked Sendable {
     }
 
     /// Five nanoseconds for the tick of the kernel's clock: 1 to 10 ms, on the scale of CLOCK_MONOTONIC.
-    private static var now: UInt64 {
+    static var now: UInt64 {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC_COARSE, &time)
         return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)

@@ -1,3 +1,4 @@
+import Proactor
 import Synchronization
 
 /// Bytes of whole messages on their way from one thread to another: the one way in which anything crosses threads.
@@ -9,15 +10,19 @@ import Synchronization
 /// Sendable: `writer` is touched only by whoever owns the writing side, `reader` only by whoever owns the consuming
 /// side (it passes with the `idle` flag), `words` are atomics. Stress-tested in `PipeStressTests`.
 final class Pipe: @unchecked Sendable {
+    // First what every message needs.
+
     let words: UnsafeMutablePointer<PipeWords>
     let writer: UnsafeMutablePointer<PipeWriter>
     let reader: UnsafeMutablePointer<PipeReader>
+    /// Holds the one message of a conflating pipe, through which no bytes go.
+    let latest: LatestMessage?
+    /// Whom the bytes come from, for pipes that an application consumes; set before the consumer meets the pipe.
+    private(set) var peer: Peer?
     /// Who on the loop's thread serves this pipe. Touched by that thread only.
     var server: PipeServer?
     /// Where the sending half keeps it. Touched by that half only.
     var sendPlace = SendPlace.outside
-    private let dataNode: UnsafeMutablePointer<ReadyNode>
-    private let roomNode: UnsafeMutablePointer<ReadyNode>
     /// Where the consumer finds news of this pipe. The writer uses it only when it has won `idle`; so a pipe that was
     /// made before its consumer (inproc, connected before it is bound) starts with nobody idle, and gets its list
     /// before it is announced.
@@ -25,10 +30,6 @@ final class Pipe: @unchecked Sendable {
     /// Where the writer finds news of this pipe.
     let writerList: ReadyList
     private let ages = AgeMarks()
-    /// Whom the bytes come from, for pipes that an application consumes; set before the consumer meets the pipe.
-    private(set) var peer: Peer?
-    /// Holds the one message of a conflating pipe, through which no bytes go.
-    let latest: LatestMessage?
     /// What the application finds behind the last message of a peer that has gone. Set before `ended` is announced, read
     /// by the consumer that finds it.
     var sequel: Pipe?
@@ -45,19 +46,19 @@ final class Pipe: @unchecked Sendable {
         budget: MemoryBudget? = nil,
         startingAt start: (position: UInt64, count: UInt64) = (0, 0)
     ) {
-        words = .allocate(capacity: 1)
-        writer = .allocate(capacity: 1)
-        reader = .allocate(capacity: 1)
-        dataNode = .allocate(capacity: 1)
-        roomNode = .allocate(capacity: 1)
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: Self.memorySize, alignment: 64)
+        words = memory.bindMemory(to: PipeWords.self, capacity: 1)
+        reader = (memory + Self.readerOffset).bindMemory(to: PipeReader.self, capacity: 1)
+        writer = (memory + Self.writerOffset).bindMemory(to: PipeWriter.self, capacity: 1)
         self.readerList = readerList ?? writerList
         self.writerList = writerList
         self.peer = peer
         self.latest = latest
         let mark = mark == 0 ? PipeWord.countBound : min(mark, PipeWord.countBound)
         words.initialize(to: PipeWords(isIdle: readerList != nil, startingAt: start))
-        dataNode.initialize(to: ReadyNode(edge: .data, owner: Unmanaged.passUnretained(self)))
-        roomNode.initialize(to: ReadyNode(edge: .room, owner: Unmanaged.passUnretained(self)))
+        for edge in [ReadyNode.Edge.data, .room] {
+            PipeWords.node(edge, of: words).initialize(to: ReadyNode(edge: edge, owner: .passUnretained(self)))
+        }
         writer.initialize(
             to: PipeWriter(
                 words: words, pool: pool, mark: mark, byteMark: byteMark == 0 ? PipeWord.byteBound : byteMark,
@@ -70,15 +71,30 @@ final class Pipe: @unchecked Sendable {
         reader.pointee.discard()
         writer.deinitialize(count: 1)
         reader.deinitialize(count: 1)
+        for edge in [ReadyNode.Edge.data, .room] { PipeWords.node(edge, of: words).deinitialize(count: 1) }
         words.deinitialize(count: 1)
-        writer.deallocate()
-        reader.deallocate()
-        words.deallocate()
-        for node in [dataNode, roomNode] {
-            node.deinitialize(count: 1)
-            node.deallocate()
-        }
+        UnsafeMutableRawPointer(words).deallocate()
     }
+
+    // The shared words and what each side owns: one piece of memory, each part from a cache line's begin.
+    private static let readerOffset = MemoryLayout<PipeWords>.stride
+    private static let writerOffset = lines(readerOffset + MemoryLayout<PipeReader>.size)
+    private static let memorySize = lines(writerOffset + MemoryLayout<PipeWriter>.size)
+
+    /// Brings near what a consumer needs first of a pipe whose turn comes soon.
+    static func fetch(_ pipe: Unmanaged<Pipe>, announcedBy node: UnsafeMutablePointer<ReadyNode>) {
+        CacheLine.fetchTwo(pipe.toOpaque())
+        guard node.pointee.edge == .data else { return }
+        CacheLine.fetchTwo(UnsafeRawPointer(PipeWords.ofNode(.data, at: node)) + readerOffset)
+    }
+
+    /// Brings near the first message of a pipe that was empty. By whoever has the consuming side.
+    func fetchFirst() {
+        guard let segment = PipeWords.first(of: words).pointee.segment else { return }
+        CacheLine.fetchTwo(segment)
+    }
+
+    private static func lines(_ size: Int) -> Int { (size + 63) & ~63 }
 
     /// Gives the pipe the consumer that it was made without.
     func join(_ readerList: ReadyList, peer: Peer) {
@@ -122,22 +138,32 @@ final class Pipe: @unchecked Sendable {
     var reasonToRefuse: LossReason { writer.pointee.isStarved ? .memory : .mark }
 
     /// Notes when what is published now was there. By the loop once for each run of messages, never by a sender.
-    func noteRun() { ages.note(published: published.messages, passed: passed.messages) }
+    /// - Parameter first: nothing was in the pipe before; so many messages have been published now, wide. It is noted
+    ///   where the loop has to write anyway.
+    func noteRun(first: UInt64? = nil) {
+        guard let first else { return ages.note(published: published.messages, passed: passed.messages) }
+        words.pointee.arrivalTime.store(AgeMarks.now, ordering: .relaxed)
+        words.pointee.arrivalCount.store(first, ordering: .releasing)
+    }
 
     /// How long the oldest message has waited, as far as is known; nil while none waits.
     var oldest: Duration? {
         guard queued.messages > 0 else { return nil }
-        return ages.age(published: published.messages, passed: passed.messages)
+        // In this order: the time may then be a later one, never an earlier one.
+        let first = AgeMarks.Mark(
+            published: words.pointee.arrivalCount.load(ordering: .acquiring),
+            time: words.pointee.arrivalTime.load(ordering: .relaxed))
+        return ages.age(published: published.messages, passed: passed.messages, first: first)
     }
 
     /// Tells the consumer: it owns the consuming side from now on (`publish` answered so), or the writer has ended.
     func announce(_ reason: ReadyReasons) -> Sleeper {
-        withExtendedLifetime(self) { readerList.push(dataNode, reason) }
+        withExtendedLifetime(self) { readerList.push(PipeWords.node(.data, of: words), reason) }
     }
 
     /// Tells the writer.
     func notifyWriter(_ reason: ReadyReasons) -> Sleeper {
-        withExtendedLifetime(self) { writerList.push(roomNode, reason) }
+        withExtendedLifetime(self) { writerList.push(PipeWords.node(.room, of: words), reason) }
     }
 }
 

@@ -50,18 +50,27 @@ struct PipeWord: Equatable {
 ///   chain's links and `first`.
 /// - `room` (the consumer advances it, the writer sleeps on it).
 ///
+/// On the line of each word lies what is touched together with it: among ten thousand quiet connections the lines of
+/// memory are what a message costs.
+///
 /// Each edge is one word. The side that advances uses a read-modify-write that returns the sleeper's flag; the side
 /// about to sleep sets its flag by a compare-exchange that expects the very value it judged. Who clears a flag owes
 /// exactly one wake. `Models/` holds the proof.
 struct PipeWords: ~Copyable {
     let data: Atomic<UInt64>
     private var first = First()
-    private let gap1: (UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0)
+    /// When the loop last found messages in a pipe that had none, and how many had been published by then, wide.
+    let arrivalCount: Atomic<UInt64>
+    let arrivalTime = Atomic<UInt64>(0)
+    private let dataNode: NodePlace = (0, 0, 0)
     let room: Atomic<UInt64>
     /// What the consumer has credited since the beginning, wide; stored just before each credit, for statistics only.
     let passedCount: Atomic<UInt64>
     let passedPosition: Atomic<UInt64>
-    private let gap2: (UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0)
+    private let roomNode: NodePlace = (0, 0, 0)
+    private let gap: (UInt64, UInt64) = (0, 0)
+
+    private typealias NodePlace = (UInt64, UInt64, UInt64)
 
     /// The first chunk after `bare`: written by the writer before it publishes, read by the consumer that finds it
     /// has none.
@@ -77,10 +86,28 @@ struct PipeWords: ~Copyable {
         (UnsafeMutableRawPointer(words) + MemoryLayout<Atomic<UInt64>>.stride).assumingMemoryBound(to: First.self)
     }
 
+    /// Where the node lies that announces news of the edge. By address, for the same reason.
+    static func node(
+        _ edge: ReadyNode.Edge, of words: UnsafeMutablePointer<PipeWords>
+    ) -> UnsafeMutablePointer<ReadyNode> {
+        assert(MemoryLayout<ReadyNode>.size <= MemoryLayout<NodePlace>.size && MemoryLayout<PipeWords>.size == 128)
+        return (UnsafeMutableRawPointer(words) + nodeOffset(edge)).assumingMemoryBound(to: ReadyNode.self)
+    }
+
+    /// The way back.
+    static func ofNode(
+        _ edge: ReadyNode.Edge, at node: UnsafeMutablePointer<ReadyNode>
+    ) -> UnsafeMutablePointer<PipeWords> {
+        (UnsafeMutableRawPointer(node) - nodeOffset(edge)).assumingMemoryBound(to: PipeWords.self)
+    }
+
+    private static func nodeOffset(_ edge: ReadyNode.Edge) -> Int { edge == .data ? 40 : 88 }
+
     init(isIdle: Bool, startingAt start: (position: UInt64, count: UInt64)) {
         let flags = PipeWord.bare | (isIdle ? PipeWord.idle : 0)
         data = Atomic(PipeWord(position: start.position, count: start.count, flags: flags).rawValue)
         room = Atomic(PipeWord(position: start.position, count: start.count).rawValue)
+        arrivalCount = Atomic(start.count)
         passedCount = Atomic(start.count)
         passedPosition = Atomic(start.position)
     }

@@ -31,7 +31,9 @@ struct PipeWriter: ~Copyable {
     private(set) var isHeld = false
     /// The chunk was taken while the pipe was bare and is not published yet.
     private var isPrivate = false
-    private var nextSize = ChunkPool.smallest
+    /// Whether the budget refused when it was last asked.
+    private(set) var isStarved = false
+    private var sizeHint = UInt32(ChunkPool.smallest)
     /// Bytes of all chunks and extents that were ever taken, and of those that were gone when the pipe was last bare.
     private(set) var takenBytes = 0
     private(set) var goneBytes = 0
@@ -39,9 +41,13 @@ struct PipeWriter: ~Copyable {
     /// look each 16 KiB.
     private var admittedPosition: UInt64
     private let budget: MemoryBudget?
-    /// Whether the budget refused when it was last asked.
-    private(set) var isStarved = false
     private static let budgetQuantum: UInt64 = 16 << 10
+
+    /// Of the next chunk.
+    private var nextSize: Int {
+        get { Int(sizeHint) }
+        set { sizeHint = UInt32(newValue) }
+    }
 
     init(
         words: UnsafeMutablePointer<PipeWords>, pool: ChunkPool, mark: Int, byteMark: Int, budget: MemoryBudget?,

@@ -27,9 +27,9 @@ struct ReadyNode: ~Copyable {
 
     /// Not empty while the node is in the list.
     let reasons = Atomic<UInt32>(0)
+    let edge: Edge
     /// The node below; read by the taker before it clears `reasons`.
     var next: UInt = 0
-    let edge: Edge
     /// The pipe; nil for calls.
     let owner: Unmanaged<Pipe>?
 
@@ -201,6 +201,7 @@ final class ReadyList: @unchecked Sendable {
             top = node.pointee.next
             node.pointee.next = oldest
             oldest = UInt(bitPattern: node)
+            if let owner = node.pointee.owner { Pipe.fetch(owner, announcedBy: node) }
         }
         while let node = UnsafeMutablePointer<ReadyNode>(bitPattern: oldest) {
             oldest = node.pointee.next

@@ -1,4 +1,5 @@
 import Glibc
+import Proactor
 import Synchronization
 
 /// One piece of a pipe's byte chain: a chunk of our own, or the body of a large message where it lies.
@@ -104,7 +105,10 @@ final class ChunkPool: @unchecked Sendable {
         defer { isHeld.store(false, ordering: .releasing) }
         if free[index] == nil { sort(returned.exchange(0, ordering: .acquiring)) }
         guard let segment = free[index] else { return nil }
-        free[index] = Segment(bitPattern: segment.pointee.next.load(ordering: .relaxed))
+        let next = Segment(bitPattern: segment.pointee.next.load(ordering: .relaxed))
+        free[index] = next
+        // Whoever gave it back did so on another core.
+        if let next { CacheLine.fetch(next) }
         return segment
     }
 

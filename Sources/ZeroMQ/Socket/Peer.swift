@@ -4,6 +4,8 @@ public import ZMTP
 
 /// Whom messages come from: the record of one connection. What it tells never changes; each connection has its own.
 public final class Peer: Sendable {
+    /// The identity it announced, or the one that ROUTER gave it.
+    public let routingID: Frame
     /// Unique within the context.
     public let id: UInt64
     /// The endpoint that was bound or connected, as text.
@@ -12,8 +14,6 @@ public final class Peer: Sendable {
     public let address: SocketAddress?
     /// The peer's socket type; nil for a ZMTP 1.0 peer, which does not tell.
     public let socketType: SocketType?
-    /// The identity it announced, or the one that ROUTER gave it.
-    public let routingID: Frame
     /// The number by which SERVER and PEER sockets know it; 0 at other sockets.
     public let number: UInt32
     /// Properties of its READY command, beside the ones above.

@@ -154,6 +154,7 @@ struct ReceiveSide: ~Copyable {
             if pipe.latest != nil {
                 if !conflating.contains(where: { $0 === pipe }) { conflating.append(pipe) }
             } else if reasons.contains(.data) {
+                pipe.fetchFirst()
                 add(pipe)
             }
             if reasons.contains(.ended) { ended.append(pipe) }

@@ -26,12 +26,18 @@ extension SocketCore {
             /// The peer has admitted us as well.
             var isConfirmed = false
         }
+        /// Where a name leads.
+        struct Route: Sendable {
+            /// The peer.
+            let id: UInt64
+            let outbound: Pipe?
+        }
         var entries: [Entry] = []
         /// Binds whose address the kernel still holds for us.
         var listeners: Set<UInt64> = []
         var lastEndpoint = ""
         var connections: [UInt64: Connection] = [:]
-        var routes: [Frame: UInt64] = [:]
+        var routes: [Frame: Route] = [:]
         /// Each takes itself out when it is dropped.
         var monitors: [ObjectIdentifier: Listening] = [:]
         struct Listening: Sendable {

@@ -89,7 +89,7 @@ extension SocketCore {
                     return .refused("the identity \(name) is that of a connect")
                 } else if name.isEmpty {
                     name = context.makeRoutingID()
-                } else if let taken = registry.routes[name] {
+                } else if let taken = registry.routes[name]?.id {
                     guard options.isRouterHandover else { return .refused("the identity \(name) is taken") }
                     cut = (registry.connections[taken]?.door, taken)
                 }
@@ -103,7 +103,7 @@ extension SocketCore {
                 peer: peer, inbound: inbound(peer), outbound: pipe, door: door, before: pipe?.passed ?? Traffic())
             registry.tally(arrival.endpoint) { $0.connections += 1 }
             registry.connections[id] = connection
-            if type.namesPeers { registry.routes[name] = id }
+            if type.namesPeers { registry.routes[name] = .init(id: id, outbound: pipe) }
             if number != 0, let pipe { registry.numbers[number] = pipe }
             return .admitted(connection)
         }
@@ -119,7 +119,7 @@ extension SocketCore {
         let subscriber = registry.withLock { registry -> Subscriber? in
             guard let connection = registry.connections.removeValue(forKey: id) else { return nil }
             registry.departed += connection.exchange
-            if registry.routes[connection.peer.routingID] == id {
+            if registry.routes[connection.peer.routingID]?.id == id {
                 registry.routes[connection.peer.routingID] = nil
             }
             if let pipe = connection.outbound {
@@ -147,9 +147,7 @@ extension SocketCore {
 
     /// The pipe towards the peer of that name (ROUTER).
     func route(_ name: Frame) -> Pipe? {
-        registry.withLock { registry in
-            registry.routes[name].flatMap { registry.connections[$0]?.outbound } ?? registry.reserved[name]
-        }
+        registry.withLock { $0.routes[name]?.outbound ?? $0.reserved[name] }
     }
 
     /// Ended pipes that may wait in the sender's news before it is swept; more where there are many peers.

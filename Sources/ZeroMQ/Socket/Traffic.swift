@@ -69,6 +69,6 @@ extension SocketCore {
 
     /// The peer of that name (ROUTER).
     func peer(named name: Frame) -> Peer? {
-        registry.withLock { registry in registry.routes[name].flatMap { registry.connections[$0]?.peer } }
+        registry.withLock { registry in registry.routes[name].flatMap { registry.connections[$0.id]?.peer } }
     }
 }
