@@ -143,7 +143,8 @@ struct Target {
         case ("fan-out", "tcp", 64, "1000 subscribers, 10 topics"): return Target(4, 8)
         case ("fan-out", "tcp", 64, _): return Target(5, 9)
         case ("paced", "tcp", 64, _): return Target(1)
-        case ("fan-in", "tcp", 8, _): return variant.hasSuffix(" 10 KB writes") ? Target(5, 10) : Target(1.5, 2)
+        case ("fan-in", "tcp", 8, _) where variant.hasSuffix(", 10 KB writes"): return Target(5, 10)
+        case ("fan-in", "tcp", 8, _) where variant.hasSuffix(", 1 KB writes"): return Target(1.5, 2)
         case ("clients", "tcp", 64, "1000 clients"): return Target(1.8, 2.2)
         case ("clients", "tcp", 64, "10000 clients"): return Target(1.4, 1.7)
         // At most 0.7 of its CPU for each message.
