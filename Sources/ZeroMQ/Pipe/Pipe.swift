@@ -88,12 +88,6 @@ final class Pipe: @unchecked Sendable {
         CacheLine.fetchTwo(UnsafeRawPointer(PipeWords.ofNode(.data, at: node)) + readerOffset)
     }
 
-    /// Brings near the first message of a pipe that was empty. By whoever has the consuming side.
-    func fetchFirst() {
-        guard let segment = PipeWords.first(of: words).pointee.segment else { return }
-        CacheLine.fetchTwo(segment)
-    }
-
     private static func lines(_ size: Int) -> Int { (size + 63) & ~63 }
 
     /// Gives the pipe the consumer that it was made without.

@@ -70,6 +70,11 @@ struct PipeReader: ~Copyable {
         return available
     }
 
+    /// Looks, and brings near what was found: others have their turn before.
+    mutating func lookAndFetch() {
+        if look() > 0, let head { CacheLine.fetchTwo(head) }
+    }
+
     /// Messages that are published and not consumed, as of the last look.
     var remaining: Int { Int((published.count &- count) & PipeWord.countMask) }
 

@@ -154,7 +154,7 @@ struct ReceiveSide: ~Copyable {
             if pipe.latest != nil {
                 if !conflating.contains(where: { $0 === pipe }) { conflating.append(pipe) }
             } else if reasons.contains(.data) {
-                pipe.fetchFirst()
+                pipe.reader.pointee.lookAndFetch()
                 add(pipe)
             }
             if reasons.contains(.ended) { ended.append(pipe) }
