@@ -79,9 +79,10 @@ static inline void proactor_adaptive_mutex(pthread_mutex_t *mutex) {
     pthread_mutexattr_destroy(&kind);
 }
 
-/// Names the calling thread; the kernel keeps 15 bytes.
+/// Starts to bring a cache line near; any address is allowed.
 static inline void proactor_prefetch(const void *address) { __builtin_prefetch(address); }
 
+/// Names the calling thread; the kernel keeps 15 bytes.
 static inline void proactor_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
 /// Gives free pages of the heap back to the kernel.

@@ -1,12 +1,12 @@
 /* A crowd: several callers receive on one socket at once (Crowd.swift).
  *
  * The short work is done under one lock; who finds nothing queues up and arms the socket's list, both under the lock,
- * and sleeps outside it. Who replaces the mark ARMED wakes the first of the queue. A woken caller *holds the wake*: after
- * its work it looks whether the next one is to be woken, and if it leaves without work (time-out, cancellation, which
+ * and sleeps outside it. Who replaces the mark ARMED wakes the first of the queue. A woken caller *holds the wake*:
+ * after its work it looks whether the next one is to be woken, and if it leaves without work (time-out, cancellation, which
  * may cross the wake) it wakes the next. The list takes pipes as in ready.pml; two peers have a pipe each.
  *
  *   -DN=  messages of each peer   -DC=  callers   -DWANTS=  messages that each caller wants
- *   -DLEAVES=  waits that end early: half of the callers look once more (time-out), the others go at once (cancelled)
+ *   -DLEAVES=  waits that end early: odd callers look once more (time-out), even ones go at once (cancelled)
  *   -DBREAK=n  a broken variant (README.md)
  */
 #ifndef N

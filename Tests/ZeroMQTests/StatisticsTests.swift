@@ -200,12 +200,16 @@ extension Sockets {
         @Test("Marks of age: four at most, the oldest is known, passed ones are forgotten")
         func marks() {
             let marks = AgeMarks()
-            #expect(marks.age(published: 5, passed: 5) == nil || marks.age(published: 5, passed: 5) == .zero)
+            let none = AgeMarks.Mark()
+            #expect((marks.age(published: 5, passed: 5, first: none) ?? .zero) == .zero)
             for number in 6..<10_006 as Range<UInt64> { marks.note(published: number, passed: 5) }
-            let first = marks.age(published: 10_005, passed: 5)
-            #expect(first != nil)
+            #expect(marks.age(published: 10_005, passed: 5, first: none) != nil)
             // All that was marked has passed: what waits now was seen just now.
-            #expect(marks.age(published: 10_006, passed: 10_005).map { $0 < .milliseconds(50) } ?? false)
+            let age = { marks.age(published: 10_006, passed: 10_005, first: $0) ?? .zero }
+            #expect(age(none) < .milliseconds(50))
+            // What came into an empty pipe when the clock began counts until it has passed.
+            #expect(age(AgeMarks.Mark(published: 10_006, time: 0)) >= .milliseconds(50))
+            #expect(age(AgeMarks.Mark(published: 10_005, time: 0)) < .milliseconds(50))
         }
 
         @Test("A drop for one peer is counted for it", arguments: Setup.connected)

@@ -20,7 +20,7 @@ final class Inflow {
     static let hotMinimum = 16 << 10
     /// After so many small receives in a row one operation serves all that follow: taking it back costs more than
     /// starting a few anew, so a connection that turns busy now and then does without.
-    private static let calmBound = 2
+    private static let calmBound: UInt8 = 2
     /// At the mark, receiving goes on until so many bytes wait, in search of PINGs. Beyond, TCP holds the peer back,
     /// PINGs and all.
     private static let aheadBound = 64 << 10
@@ -39,7 +39,8 @@ final class Inflow {
     private var isOpen = false
     /// Bytes come without ZMTP: each receive is a message.
     private var isRaw = false
-    private var calm: Int32 = 0
+    /// Small receives in a row, up to `calmBound`.
+    private var calm: UInt8 = 0
     /// The receive in flight, if it goes on after each completion.
     private var lasting: Token?
     private var decoder: V1Decoder?
@@ -178,7 +179,7 @@ final class Inflow {
         } else {
             try take(bytes, session, on: loop)
         }
-        calm = count < lent.count / 4 ? calm + 1 : 0
+        calm = count < lent.count / 4 ? min(calm + 1, Self.calmBound) : 0
         if count == lent.count, let pipe, pipe.latest == nil, !isRaw { mode = .hot }
     }
 

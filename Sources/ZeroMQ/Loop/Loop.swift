@@ -19,7 +19,7 @@ final class Loop<B: Backend & ~Copyable> {
     let context: ContextCore
     @exclusivity(unchecked)
     private var batch: CompletionBatch
-    /// Where a send's parts are listed before it is known whether it gathers.
+    /// Where a send's parts are listed before it is known whether it gathers; good within one call.
     let parts = UnsafeMutableBufferPointer<SendPart>.allocate(capacity: 64)
     /// By slot of the handle.
     private var owners: [Owned] = []

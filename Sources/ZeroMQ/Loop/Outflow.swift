@@ -96,7 +96,7 @@ final class Outflow {
 
     func sent<B: Backend & ~Copyable>(_ completion: Completion, _ session: Session, on loop: Loop<B>) {
         isSending = false
-        freeOwn()
+        freeMemory()
         let bytes = Int(completion.result)
         if bytes >= 0, !isControl, let pipe {
             let taken = translated > 0 ? translated : bytes
@@ -160,7 +160,7 @@ final class Outflow {
         loop.backend.send(session.handle, UnsafeRawBufferPointer(memory), toCompletion: true)
     }
 
-    private func freeOwn() {
+    private func freeMemory() {
         own?.deallocate()
         own = nil
         parts?.deallocate()
@@ -201,7 +201,7 @@ final class Outflow {
     // MARK: The end
 
     func close() {
-        freeOwn()
+        freeMemory()
         control = []
         pipe = nil
         feed = nil

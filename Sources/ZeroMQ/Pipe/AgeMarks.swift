@@ -3,9 +3,10 @@ import Synchronization
 
 /// When the messages of a pipe were there: a few marks, each "so many were published by then".
 ///
-/// Senders take no time. What comes into an empty pipe is noted by the pipe itself. Behind that the loop sets a mark when it serves a run (messages received together, or found for the next
-/// send), statistics set one when they are asked; so a message may have been there a little longer than its mark says,
-/// never shorter. Four marks, spread over the queue: when all are used every second one goes.
+/// Senders take no time. Where the loop knows that a pipe was empty it notes the first messages in the pipe's words
+/// (`Pipe.noteRun`); else it sets a mark when it serves a run (messages received together, or found for the next send).
+/// Statistics set one when they are asked. So a message may have been there a little longer than its mark says, never
+/// shorter. Four marks, spread over the queue: when all are used every second one goes.
 ///
 /// Sendable: everything is touched under `isTaken` only.
 final class AgeMarks: @unchecked Sendable {
@@ -31,7 +32,7 @@ final class AgeMarks: @unchecked Sendable {
 
     /// How long the first message that has not passed has been there at least.
     /// - Parameter first: what came into the pipe when it was last empty.
-    func age(published: UInt64, passed: UInt64, first: Mark = Mark()) -> Duration? {
+    func age(published: UInt64, passed: UInt64, first: Mark) -> Duration? {
         guard enter(patience: 100) else { return nil }
         defer { leave() }
         let now = Self.now

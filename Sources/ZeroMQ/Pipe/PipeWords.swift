@@ -59,7 +59,7 @@ struct PipeWord: Equatable {
 struct PipeWords: ~Copyable {
     let data: Atomic<UInt64>
     private var first = First()
-    /// When the loop last found messages in a pipe that had none, and how many had been published by then, wide.
+    /// When the loop last met the first messages of an empty pipe, where it can tell, and how many had been published by then, wide.
     let arrivalCount: Atomic<UInt64>
     let arrivalTime = Atomic<UInt64>(0)
     private let dataNode: NodePlace = (0, 0, 0)
@@ -101,7 +101,8 @@ struct PipeWords: ~Copyable {
         (UnsafeMutableRawPointer(node) - nodeOffset(edge)).assumingMemoryBound(to: PipeWords.self)
     }
 
-    private static func nodeOffset(_ edge: ReadyNode.Edge) -> Int { edge == .data ? 40 : 88 }
+    /// As the fields stand: five words before the one node, a line and three words before the other.
+    private static func nodeOffset(_ edge: ReadyNode.Edge) -> Int { edge == .data ? 5 * 8 : 64 + 3 * 8 }
 
     init(isIdle: Bool, startingAt start: (position: UInt64, count: UInt64)) {
         let flags = PipeWord.bare | (isIdle ? PipeWord.idle : 0)

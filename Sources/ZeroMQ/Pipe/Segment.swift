@@ -107,7 +107,7 @@ final class ChunkPool: @unchecked Sendable {
         guard let segment = free[index] else { return nil }
         let next = Segment(bitPattern: segment.pointee.next.load(ordering: .relaxed))
         free[index] = next
-        // Whoever gave it back did so on another core.
+        // Another core has usually given it back.
         if let next { CacheLine.fetch(next) }
         return segment
     }

@@ -11,7 +11,7 @@ import Synchronization
 /// (`handOn`), or it leaves and wakes the next. So a caller that times out or is cancelled loses nothing.
 ///
 /// `@unchecked Sendable`: the half is touched under `lock` only; the queue has a lock of its own, the only one that a
-/// loop ever takes. Explored in `Models/crowd.pml`, stress-tested in `CrowdStressTests`.
+/// loop ever takes. For receivers explored in `Models/crowd.pml`, stress-tested in `CrowdStressTests`.
 final class Crowd: @unchecked Sendable {
     let lock = BriefLock()
     /// Whether those who wait want different things (SERVER: each its own peer), so that a wake is for all of them.
