@@ -101,8 +101,8 @@ extension Sockets {
                     } catch {}
                 }
             }
-            for thread in threads { #expect(await isDone(thread), "a wake was lost: seed \(Self.seed)") }
-            #expect(await isDone(impatient))
+            for thread in threads { #expect(await thread.ends(), "a wake was lost: seed \(Self.seed)") }
+            #expect(await impatient.ends())
             for task in tasks { try await task.value }
             var turns = 0
             while book.value.seen.values.reduce(0, { $0 + $1.count }) < 5 * each, turns < 20_000 {
@@ -115,18 +115,8 @@ extension Sockets {
             gather.close()
             await hasty.value
             try await steady.value
-            for receiver in receivers { #expect(await isDone(receiver)) }
+            for receiver in receivers { #expect(await receiver.ends()) }
             context.close()
-        }
-
-        /// Joins without holding up the pool of tasks.
-        private func isDone(_ worker: Worker) async -> Bool {
-            let limit = Deadline.after(.seconds(30))
-            while !worker.join(within: 0) {
-                if Deadline.now > limit { return false }
-                try? await Task.sleep(for: .milliseconds(1))
-            }
-            return true
         }
 
         @Test("Tasks ask one SERVER through one CLIENT, all at once", arguments: Setup.background)
@@ -209,7 +199,7 @@ extension Sockets {
             let tasks = (0..<3).map { _ in Task { try await client.receive() } }
             await Task.yield()
             client.close()
-            for worker in receivers + senders { #expect(await isDone(worker)) }
+            for worker in receivers + senders { #expect(await worker.ends()) }
             for task in tasks {
                 let result = await task.result
                 guard case .failure(let error) = result else {
